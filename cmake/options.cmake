@@ -1,0 +1,28 @@
+# What every target of ours is compiled with. Floating point is never contracted or reassociated: equal bits are a promise.
+find_package(Threads REQUIRED)
+add_library(moegrad_options INTERFACE)
+target_include_directories(moegrad_options INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_features(moegrad_options INTERFACE cxx_std_20)
+target_compile_definitions(moegrad_options INTERFACE FMT_HEADER_ONLY=1 $<$<BOOL:${MOEGRAD_CUDA}>:MOEGRAD_CUDA=1>)
+target_compile_options(moegrad_options INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror -ffp-contract=off -fno-math-errno -fno-trapping-math>)
+target_link_libraries(moegrad_options INTERFACE Threads::Threads)
+if(MOEGRAD_SANITIZE)
+  target_compile_options(moegrad_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1)
+  target_link_options(moegrad_options INTERFACE -fsanitize=address,undefined)
+endif()
+if(MOEGRAD_PORTABLE)
+  target_link_options(moegrad_options INTERFACE -static-libgcc -static-libstdc++ -Wl,--gc-sections -s)
+endif()
+
+if(MOEGRAD_CUDA)
+  set(CMAKE_CUDA_STANDARD 20)
+  set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
+  if(NOT CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES ${MOEGRAD_CUDA_ARCHITECTURES})
+  endif()
+  enable_language(CUDA)
+  find_package(CUDAToolkit REQUIRED)
+  target_compile_options(moegrad_options INTERFACE
+    $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false --expt-relaxed-constexpr -diag-suppress=445 -Werror=all-warnings>)
+endif()

@@ -1,0 +1,35 @@
+#pragma once
+// launch(name, kernel, grid, block, shared_bytes, stream, args…): the one way to start a kernel. nvcc launches it; g++ runs it on simt.
+#ifdef __CUDACC__
+#include <cuda_runtime.h>
+
+#include "engine/cuda/check.h"
+
+namespace engine::inline on_cuda {
+
+template <class... P, class... A>
+void launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes, void* stream, A&&... args) {
+    cudaLaunchConfig_t config{};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = static_cast<cudaStream_t>(stream);
+    cuda::check(cudaLaunchKernelEx(&config, kernel, static_cast<P>(args)...), name);
+}
+
+// The block's static shared memory of type T; two uses of one T in a kernel are the same memory.
+template <class T>
+__device__ T& shared_memory() {
+    __shared__ T memory;
+    return memory;
+}
+template <class T>
+__device__ T& dynamic_shared() {
+    extern __shared__ __align__(128) unsigned char raw[];
+    return reinterpret_cast<T&>(raw);
+}
+
+}  // namespace engine::inline on_cuda
+#else
+#include "engine/simt/launch.h"
+#endif

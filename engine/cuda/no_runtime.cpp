@@ -1,0 +1,24 @@
+#include "engine/base/error.h"
+#include "engine/cuda/runtime.h"
+
+#ifndef MOEGRAD_CUDA
+namespace engine::cuda {
+
+namespace {
+[[noreturn]] void missing() { fail("cuda", "this program was built without CUDA; hint: build with the preset cuda-release"); }
+}  // namespace
+
+int device_count() { return 0; }
+void set_device(int) { missing(); }
+void* allocate(std::size_t) { missing(); }
+void release(void*) {}
+void copy_to_device(void*, const void*, std::size_t, void*) { missing(); }
+void copy_to_host(void*, const void*, std::size_t, void*) { missing(); }
+void copy_on_device(void*, const void*, std::size_t, void*) { missing(); }
+void fill_bytes(void*, int, std::size_t, void*) { missing(); }
+void synchronize(void*) { missing(); }
+void* make_stream() { missing(); }
+void destroy_stream(void*) {}
+
+}  // namespace engine::cuda
+#endif
