@@ -1,5 +1,7 @@
 #include "engine/base/cpu_level.h"
 
+#include "engine/base/error.h"
+
 #include <algorithm>
 #include <cstdlib>
 #include <string_view>
@@ -7,8 +9,6 @@
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include "engine/base/error.h"
 
 namespace engine {
 namespace {

@@ -18,9 +18,12 @@ Device parse_device(std::string_view text) {
 
 std::string device_name(Device device) {
     switch (device.kind) {
-        case DeviceKind::cpu: return "cpu";
-        case DeviceKind::simt: return "simt";
-        case DeviceKind::cuda: return fmt::format("cuda:{}", device.index);
+        case DeviceKind::cpu:
+            return "cpu";
+        case DeviceKind::simt:
+            return "simt";
+        case DeviceKind::cuda:
+            return fmt::format("cuda:{}", device.index);
     }
     return "unknown";
 }

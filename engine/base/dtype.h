@@ -64,9 +64,7 @@ constexpr Dtype dtype_of() {
     if constexpr (std::is_same_v<U, std::int64_t>) return Dtype::i64;
 }
 
-constexpr Size element_bytes(Dtype dtype) {
-    return dtype == Dtype::bf16 ? 2 : dtype == Dtype::f64 || dtype == Dtype::i64 ? 8 : 4;
-}
+constexpr Size element_bytes(Dtype dtype) { return dtype == Dtype::bf16 ? 2 : dtype == Dtype::f64 || dtype == Dtype::i64 ? 8 : 4; }
 constexpr bool is_floating(Dtype dtype) { return dtype == Dtype::f32 || dtype == Dtype::f64 || dtype == Dtype::bf16; }
 // The dtype of Sum<T>.
 constexpr Dtype sum_dtype(Dtype dtype) { return dtype == Dtype::f64 ? Dtype::f64 : Dtype::f32; }

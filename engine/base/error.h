@@ -28,9 +28,7 @@ template <class... Args>
 // expect(condition, "op", "what is wrong: got {}, expected {}; hint: ...", ...)
 template <class... Args>
 void expect(bool condition, std::string_view op, fmt::format_string<Args...> format, Args&&... args) {
-    if (!condition) [[unlikely]] {
-        fail(op, format, std::forward<Args>(args)...);
-    }
+    if (!condition) [[unlikely]] { fail(op, format, std::forward<Args>(args)...); }
 }
 
 }  // namespace engine

@@ -1,8 +1,8 @@
 #pragma once
-#include <cstdint>
-
 #include "engine/base/device.h"
 #include "engine/base/dtype.h"
+
+#include <cstdint>
 
 namespace engine {
 

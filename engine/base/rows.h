@@ -13,11 +13,7 @@ struct Rows {
 
     ENGINE_BOTH T* row(Size i) const { return data + i * stride; }
     ENGINE_BOTH T& operator()(Size i, Size j) const { return data[i * stride + j]; }
-    ENGINE_BOTH operator Rows<const T>() const
-        requires(!std::is_const_v<T>)
-    {
-        return {data, rows, columns, stride};
-    }
+    ENGINE_BOTH operator Rows<const T>() const requires(!std::is_const_v<T>) { return {data, rows, columns, stride}; }
     // Rows [first, first + count).
     ENGINE_BOTH Rows slice(Size first, Size count) const { return {data + first * stride, count, columns, stride}; }
 };

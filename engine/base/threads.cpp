@@ -102,7 +102,8 @@ class ThreadPool {
 };
 
 std::unique_ptr<ThreadPool>& pool() {
-    static std::unique_ptr<ThreadPool> instance = std::make_unique<ThreadPool>(static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
+    static std::unique_ptr<ThreadPool> instance =
+        std::make_unique<ThreadPool>(static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
     return instance;
 }
 

@@ -1,9 +1,9 @@
 #pragma once
 // The only threading that CPU kernels use. Results never depend on the number of threads: a task's work is fixed by its index.
+#include "engine/base/dtype.h"
+
 #include <functional>
 #include <memory>
-
-#include "engine/base/dtype.h"
 
 namespace engine {
 
@@ -20,13 +20,15 @@ void run_tasks(Size tasks, void (*call)(void* body, Size task), void* body);
 template <class Body>
 void parallel_for(Size tasks, Body&& body) {
     using B = std::remove_reference_t<Body>;
-    detail::run_tasks(tasks, [](void* b, Size task) { (*static_cast<B*>(b))(task); }, const_cast<std::remove_const_t<B>*>(std::addressof(body)));
+    detail::run_tasks(
+        tasks, [](void* b, Size task) { (*static_cast<B*>(b))(task); }, const_cast<std::remove_const_t<B>*>(std::addressof(body)));
 }
 
 // parallel_for over blocks of `block` indices: body(first, last) for each.
 template <class Body>
 void parallel_blocks(Size count, Size block, Body&& body) {
-    parallel_for((count + block - 1) / block, [&](Size task) { body(task * block, task * block + block < count ? task * block + block : count); });
+    parallel_for((count + block - 1) / block,
+                 [&](Size task) { body(task * block, task * block + block < count ? task * block + block : count); });
 }
 
 }  // namespace engine

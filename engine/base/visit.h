@@ -26,19 +26,23 @@ void visit_dtype(Dtype dtype, F&& f) {
 template <class F>
 void visit_device(const Exec& exec, F&& f) {
     switch (exec.device.kind) {
-        case DeviceKind::simt: return f(Simt{});
+        case DeviceKind::simt:
+            return f(Simt{});
         case DeviceKind::cuda:
             if constexpr (kCudaBuilt) return f(Cuda{});
             break;
         case DeviceKind::cpu:
             switch (cpu_level()) {
 #ifdef MOEGRAD_LEVEL_avx512
-                case CpuLevel::avx512: return f(CpuAvx512{});
+                case CpuLevel::avx512:
+                    return f(CpuAvx512{});
 #endif
 #ifdef MOEGRAD_LEVEL_avx2
-                case CpuLevel::avx2: return f(CpuAvx2{});
+                case CpuLevel::avx2:
+                    return f(CpuAvx2{});
 #endif
-                default: return f(CpuBase{});
+                default:
+                    return f(CpuBase{});
             }
     }
     fail("visit", "this build has no kernels for the device: got {}; hint: build with the preset cuda-release", device_name(exec.device));

@@ -9,7 +9,8 @@ namespace engine::cuda {
 // Throws what the CUDA runtime says of a failed call.
 inline void check(cudaError_t status, const char* call) {
     if (status != cudaSuccess) {
-        throw std::runtime_error(std::string("[cuda] ") + call + " failed: " + cudaGetErrorName(status) + ": " + cudaGetErrorString(status));
+        throw std::runtime_error(std::string("[cuda] ") + call + " failed: " + cudaGetErrorName(status) + ": " +
+                                 cudaGetErrorString(status));
     }
 }
 

@@ -1,9 +1,9 @@
 #pragma once
 // launch(name, kernel, grid, block, shared_bytes, stream, args…): the one way to start a kernel. nvcc launches it; g++ runs it on simt.
 #ifdef __CUDACC__
-#include <cuda_runtime.h>
-
 #include "engine/cuda/check.h"
+
+#include <cuda_runtime.h>
 
 namespace engine::inline on_cuda {
 

@@ -1,8 +1,7 @@
+#include "engine/cuda/check.h"
 #include "engine/cuda/runtime.h"
 
 #include <cuda_runtime.h>
-
-#include "engine/cuda/check.h"
 
 namespace engine::cuda {
 

@@ -1,8 +1,8 @@
 #pragma once
 // The CUDA runtime without its headers: what host code of every build may call. Without CUDA: no devices, and every other call throws.
-#include <cstddef>
-
 #include "engine/base/device_tags.h"
+
+#include <cstddef>
 
 namespace engine::cuda {
 

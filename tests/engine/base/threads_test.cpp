@@ -28,7 +28,11 @@ TEST_CASE("parallel_for inside a task runs in order on the same thread") {
 }
 
 TEST_CASE("an exception in a task reaches the caller and leaves the pool usable") {
-    CHECK_THROWS_AS(parallel_for(8, [](Size task) { if (task == 3) throw std::runtime_error("task"); }), std::runtime_error);
+    CHECK_THROWS_AS(parallel_for(8,
+                                 [](Size task) {
+                                     if (task == 3) throw std::runtime_error("task");
+                                 }),
+                    std::runtime_error);
     std::atomic<int> runs = 0;
     parallel_for(8, [&](Size) { ++runs; });
     CHECK(runs == 8);

@@ -1,0 +1,147 @@
+#include "engine/tensor/transfer.h"
+
+#include "engine/cuda/runtime.h"
+
+#include <cstring>
+
+namespace engine {
+namespace {
+
+std::size_t to_size(Size value) { return static_cast<std::size_t>(value); }
+
+template <class From, class To>
+To convert(From value) {
+    if constexpr (std::is_same_v<From, To>) {
+        return value;
+    } else if constexpr (std::is_same_v<To, bf16>) {
+        return to_bf16(static_cast<float>(value));
+    } else if constexpr (std::is_same_v<From, bf16>) {
+        return static_cast<To>(to_float(value));
+    } else {
+        return static_cast<To>(value);
+    }
+}
+
+template <class F>
+void by_dtype(Dtype dtype, F&& f) {
+    switch (dtype) {
+        case Dtype::f32:
+            return f(float{});
+        case Dtype::f64:
+            return f(double{});
+        case Dtype::bf16:
+            return f(bf16{});
+        case Dtype::i32:
+            return f(std::int32_t{});
+        case Dtype::i64:
+            return f(std::int64_t{});
+    }
+}
+
+// Runs f on the tensor's bytes in host memory, which are brought and taken back where the device is elsewhere.
+template <class F>
+void with_host_bytes(const Exec& exec, const Tensor& tensor, bool write_back, F&& f) {
+    if (tensor.bytes() == 0) return;
+    if (tensor.device().on_host()) return f(static_cast<char*>(tensor.address()));
+    std::size_t span =
+        to_size(((tensor.shape().rows() - 1) * tensor.row_stride() + tensor.shape().columns()) * element_bytes(tensor.dtype()));
+    std::vector<char> bytes(span);
+    cuda::copy_to_host(bytes.data(), tensor.address(), span, exec.stream);
+    f(bytes.data());
+    if (write_back) cuda::copy_to_device(tensor.address(), bytes.data(), span, exec.stream);
+}
+
+}  // namespace
+
+void fill_zero(const Exec& exec, const Tensor& tensor) {
+    if (tensor.bytes() == 0) return;
+    Size element = element_bytes(tensor.dtype());
+    Size rows = tensor.shape().rows(), columns = tensor.shape().columns(), stride = tensor.row_stride();
+    auto clear = [&](Size offset, Size count) {
+        char* at = static_cast<char*>(tensor.address()) + offset * element;
+        if (tensor.device().on_host()) {
+            std::memset(at, 0, to_size(count * element));
+        } else {
+            cuda::fill_bytes(at, 0, to_size(count * element), exec.stream);
+        }
+    };
+    bool own_padding = stride == (tensor.shape().dims() <= 1 ? columns : row_stride_for(columns, tensor.dtype()));
+    if (own_padding) return clear(0, rows * stride);
+    for (Size i = 0; i < rows; ++i) clear(i * stride, columns);
+}
+
+Tensor zeros(const Exec& exec, Shape shape, Dtype dtype) {
+    Tensor result(exec, shape, dtype);
+    fill_zero(exec, result);
+    return result;
+}
+
+void copy(const Exec& exec, const Tensor& to, const Tensor& from) {
+    expect(to.shape() == from.shape() && to.dtype() == from.dtype(), "copy", "tensors differ: got {} {}, expected {} {}",
+           from.shape().text(), dtype_name(from.dtype()), to.shape().text(), dtype_name(to.dtype()));
+    if (to.bytes() == 0) return;
+    Size element = element_bytes(to.dtype()), rows = to.shape().rows(), columns = to.shape().columns();
+    auto move = [&](Size to_offset, Size from_offset, Size count) {
+        char* target = static_cast<char*>(to.address()) + to_offset * element;
+        const char* source = static_cast<const char*>(from.address()) + from_offset * element;
+        if (to.device().on_host()) {
+            std::memcpy(target, source, to_size(count * element));
+        } else {
+            cuda::copy_on_device(target, source, to_size(count * element), exec.stream);
+        }
+    };
+    if (to.row_stride() == columns && from.row_stride() == columns) return move(0, 0, rows * columns);
+    for (Size i = 0; i < rows; ++i) move(i * to.row_stride(), i * from.row_stride(), columns);
+}
+
+template <class T>
+void copy_from_host(const Exec& exec, const Tensor& to, const std::vector<T>& values) {
+    expect(static_cast<Size>(values.size()) == to.shape().elements(), "copy_from_host",
+           "number of values does not fit: got {}, expected {} for {}", values.size(), to.shape().elements(), to.shape().text());
+    Size rows = to.shape().rows(), columns = to.shape().columns(), stride = to.row_stride();
+    with_host_bytes(exec, to, true, [&](char* bytes) {
+        by_dtype(to.dtype(), [&]<class U>(U) {
+            U* data = reinterpret_cast<U*>(bytes);
+            for (Size i = 0; i < rows; ++i) {
+                for (Size j = 0; j < columns; ++j) data[i * stride + j] = convert<T, U>(values[to_size(i * columns + j)]);
+            }
+        });
+    });
+}
+
+template <class T>
+Tensor from_host(const Exec& exec, Shape shape, Dtype dtype, const std::vector<T>& values) {
+    Tensor result = zeros(exec, shape, dtype);
+    copy_from_host(exec, result, values);
+    return result;
+}
+
+template <class T>
+std::vector<T> to_host(const Exec& exec, const Tensor& tensor) {
+    std::vector<T> values(to_size(tensor.shape().elements()));
+    Size rows = tensor.shape().rows(), columns = tensor.shape().columns(), stride = tensor.row_stride();
+    with_host_bytes(exec, tensor, false, [&](const char* bytes) {
+        by_dtype(tensor.dtype(), [&]<class U>(U) {
+            const U* data = reinterpret_cast<const U*>(bytes);
+            for (Size i = 0; i < rows; ++i) {
+                for (Size j = 0; j < columns; ++j) values[to_size(i * columns + j)] = convert<U, T>(data[i * stride + j]);
+            }
+        });
+    });
+    return values;
+}
+
+template void copy_from_host(const Exec&, const Tensor&, const std::vector<float>&);
+template void copy_from_host(const Exec&, const Tensor&, const std::vector<double>&);
+template void copy_from_host(const Exec&, const Tensor&, const std::vector<std::int32_t>&);
+template void copy_from_host(const Exec&, const Tensor&, const std::vector<std::int64_t>&);
+template Tensor from_host(const Exec&, Shape, Dtype, const std::vector<float>&);
+template Tensor from_host(const Exec&, Shape, Dtype, const std::vector<double>&);
+template Tensor from_host(const Exec&, Shape, Dtype, const std::vector<std::int32_t>&);
+template Tensor from_host(const Exec&, Shape, Dtype, const std::vector<std::int64_t>&);
+template std::vector<float> to_host(const Exec&, const Tensor&);
+template std::vector<double> to_host(const Exec&, const Tensor&);
+template std::vector<std::int32_t> to_host(const Exec&, const Tensor&);
+template std::vector<std::int64_t> to_host(const Exec&, const Tensor&);
+
+}  // namespace engine
