@@ -1,0 +1,58 @@
+#pragma once
+#include "engine/autograd/tape.h"
+#include "nn/module.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace nn {
+
+// A term of the objective beside the cross-entropy. The operation that made it seeds its own gradient with `weight`.
+struct NamedLoss {
+    std::string name;
+    Tensor value;  // (1), unweighted, over the whole pass
+    double weight = 0;
+};
+
+// Which cells each row used: ids (N,K) int32 by falling score, gates (N,K). Undefined for layers without a choice.
+struct Routing {
+    Tensor ids;
+    Tensor gates;
+    Tensor logits_NE;
+};
+
+struct FeedForwardResult {
+    Var y_NC;
+    std::vector<NamedLoss> losses;
+    Routing routing;
+};
+
+// What a feed-forward may look at beside its rows.
+struct RowContext {
+    Tensor token_ids_N;        // int32; undefined where there are none
+    Size sequence_length = 0;  // T: rows are B sequences of T
+};
+
+// The socket that dense and sparse layers plug into.
+class FeedForward : public Module {
+  public:
+    virtual FeedForwardResult forward(engine::Tape& tape, const Var& x_NC, const RowContext& context) = 0;
+    // 2 per multiply-add, per row, forward; `selector` is the part spent on choosing.
+    struct Flops {
+        double forward = 0;
+        double selector = 0;
+    };
+    virtual Flops flops_per_row() const = 0;
+    // Parameters that one row uses.
+    virtual Size active_parameters() const = 0;
+};
+
+// Where a layer stands: what initialisation and the random counters need.
+struct LayerPlace {
+    Size channels = 0;
+    int layer = 0;  // index in the model; random sites are layer · 16 + purpose
+    int depth = 1;  // number of layers, for initialisations that depend on it
+};
+
+}  // namespace nn

@@ -1,0 +1,40 @@
+#pragma once
+#include "engine/autograd/var.h"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace nn {
+
+using engine::Dtype;
+using engine::Shape;
+using engine::Size;
+using engine::Tensor;
+using engine::Var;
+
+// Initial values in row-major order, from a seed that is the run's seed mixed with the parameter's full name.
+using Initial = std::function<std::vector<double>(const Shape& shape, std::uint64_t seed)>;
+
+// A trained tensor of a module. Its memory is a place in the flat buffers of a ParameterStore.
+struct Parameter {
+    std::string name;  // full name, as in model.safetensors
+    Shape shape;
+    Initial initial;
+    std::string part;  // key of train.lr_scale, e.g. "values"; empty: factor 1
+    bool decays = true;
+    Var var;  // compute copy and gradient; set by the store
+};
+
+// A tensor without gradient that is saved with the weights: a router's bias, a hash table, running statistics. A training step may leave
+// `next`, which becomes `value` after the update.
+struct State {
+    std::string name;
+    Shape shape;
+    Dtype dtype = Dtype::f32;
+    Initial initial;
+    Tensor value;
+    Tensor next;
+};
+
+}  // namespace nn

@@ -1,0 +1,86 @@
+#include "nn/parameter_store.h"
+
+#include "engine/base/visit.h"
+#include "engine/kernels/cast.h"
+#include "engine/memory/memory_log.h"
+#include "engine/tensor/transfer.h"
+#include "nn/init.h"
+
+namespace nn {
+
+using namespace engine;
+
+namespace {
+
+constexpr Size kPlaceAlignment = 16;
+
+Size padded_elements(const Shape& shape, Dtype dtype) {
+    Size stride = shape.dims() <= 1 ? shape.columns() : row_stride_for(shape.columns(), dtype);
+    return (shape.rows() * stride + kPlaceAlignment - 1) / kPlaceAlignment * kPlaceAlignment;
+}
+
+}  // namespace
+
+ParameterStore::ParameterStore(Exec& exec, Module& module, Dtype dtype, std::uint64_t seed, bool trains) : dtype_(dtype) {
+    MemoryScope scope("parameters");
+    std::vector<Parameter*> parameters;
+    module.collect("", parameters, states_);
+    for (Parameter* parameter : parameters) {
+        Size count = padded_elements(parameter->shape, dtype);
+        places_.push_back({parameter, elements_, count});
+        elements_ += count;
+    }
+    Dtype wide = sum_dtype(dtype);
+    master_ = zeros(exec, {elements_}, wide);
+    compute_ = dtype == wide ? master_ : zeros(exec, {elements_}, dtype);
+    if (trains) {
+        gradient_ = zeros(exec, {elements_}, wide);
+        moment1_ = zeros(exec, {elements_}, wide);
+        moment2_ = zeros(exec, {elements_}, wide);
+    }
+    for (const Place& place : places_) {
+        Parameter& parameter = *place.parameter;
+        copy_from_host(exec, view(master_, place), parameter.initial(parameter.shape, seed_for(seed, parameter.name)));
+        Tensor value = view(compute_, place);
+        parameter.var = trains ? Var::parameter(value, view(gradient_, place)) : Var(value);
+    }
+    refresh_compute(exec);
+    for (State* state : states_) {
+        state->value = from_host(exec, state->shape, state->dtype, state->initial(state->shape, seed_for(seed, state->name)));
+    }
+}
+
+Size ParameterStore::parameter_count() const {
+    Size count = 0;
+    for (const Place& place : places_) count += place.parameter->shape.elements();
+    return count;
+}
+
+Tensor ParameterStore::view(const Tensor& flat, const Place& place) const {
+    const Shape& shape = place.parameter->shape;
+    return flat.view_at(place.offset, shape, shape.dims() <= 1 ? shape.columns() : row_stride_for(shape.columns(), dtype_));
+}
+
+void ParameterStore::begin_pass() {
+    for (const Place& place : places_) place.parameter->var.forget_grad();
+}
+
+void ParameterStore::end_pass(Exec& exec) {
+    for (const Place& place : places_) {
+        if (!place.parameter->var.has_grad()) fill_zero(exec, view(gradient_, place));
+    }
+}
+
+void ParameterStore::refresh_compute(Exec& exec) {
+    if (dtype_ != Dtype::bf16) return;
+    visit_device(exec, [&]<class D>(D) { kernels::cast<D, bf16, float>(exec, compute_.rows<bf16>(), master_.rows<float>()); });
+}
+
+void ParameterStore::advance_states() {
+    for (State* state : states_) {
+        if (state->next.defined()) std::swap(state->value, state->next);
+        state->next = Tensor();
+    }
+}
+
+}  // namespace nn

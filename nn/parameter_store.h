@@ -1,0 +1,53 @@
+#pragma once
+#include "nn/module.h"
+
+#include <vector>
+
+namespace nn {
+
+// All parameters of a model end to end in flat buffers: the copy that kernels compute with (dtype), master values, gradients and the two
+// moments of AdamW (Sum dtype). In float32 and float64 the copy is the master itself. Padding between rows stays zero.
+class ParameterStore {
+  public:
+    struct Place {
+        Parameter* parameter;
+        Size offset;    // elements into every flat buffer
+        Size elements;  // padding included
+    };
+
+    // Takes memory, binds every parameter's Var and state's tensor, and fills them with their initial values.
+    // `trains`: with gradients and moments; without, only values.
+    ParameterStore(engine::Exec& exec, Module& module, Dtype dtype, std::uint64_t seed, bool trains);
+
+    const std::vector<Place>& places() const { return places_; }
+    const std::vector<State*>& states() const { return states_; }
+    Dtype dtype() const { return dtype_; }
+    Size parameter_count() const;
+    // Elements of a flat buffer, padding included.
+    Size flat_elements() const { return elements_; }
+
+    const Tensor& master() const { return master_; }
+    const Tensor& compute() const { return compute_; }
+    const Tensor& gradient() const { return gradient_; }
+    const Tensor& moment1() const { return moment1_; }
+    const Tensor& moment2() const { return moment2_; }
+    // A parameter's view of a flat buffer.
+    Tensor view(const Tensor& flat, const Place& place) const;
+
+    // Forgets all gradients, before a pass; and writes zeros where the pass left none, after it.
+    void begin_pass();
+    void end_pass(engine::Exec& exec);
+    // New master values were written: refreshes the compute copy.
+    void refresh_compute(engine::Exec& exec);
+    // Every state that has a `next` takes it.
+    void advance_states();
+
+  private:
+    Dtype dtype_;
+    Size elements_ = 0;
+    std::vector<Place> places_;
+    std::vector<State*> states_;
+    Tensor master_, compute_, gradient_, moment1_, moment2_;
+};
+
+}  // namespace nn
