@@ -1,0 +1,34 @@
+#pragma once
+#include "engine/tensor/tensor.h"
+
+#include <functional>
+#include <memory>
+
+namespace engine {
+
+// What ranks say to each other. Even one rank runs under one (with null in Exec meaning the same). All calls are collective: every rank
+// makes the same calls in the same order.
+class Communicator {
+  public:
+    virtual ~Communicator() = default;
+    virtual int rank() const = 0;
+    virtual int size() const = 0;
+    // Rank r's `part` becomes rows [r·rows(part), (r+1)·rows(part)) of `whole` on every rank, bit for bit.
+    virtual void all_gather(Exec& exec, const Tensor& whole, const Tensor& part) = 0;
+    // Each rank holds the root of its subtree of micro-shards; afterwards all hold the root of the whole aligned tree, in the same bits
+    // whatever the number of ranks (PROGRAMS, "A step").
+    virtual void tree_sum(Exec& exec, const Tensor& sum) = 0;
+    // True on every rank if any rank says true: how ranks agree on signals and failures.
+    virtual bool any(bool here) = 0;
+};
+
+std::unique_ptr<Communicator> single_rank();
+
+// Runs body(communicator) once per rank, as `ranks` ranks in this process that take turns: one runs while the others wait in a collective.
+// Rethrows the first rank's error after all have ended.
+void run_virtual_ranks(int ranks, const std::function<void(Communicator&)>& body);
+
+// `exec.communicator` or one rank where it is null.
+inline int rank_count(const Exec& exec) { return exec.communicator != nullptr ? exec.communicator->size() : 1; }
+
+}  // namespace engine

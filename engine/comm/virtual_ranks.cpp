@@ -1,0 +1,152 @@
+#include "engine/base/visit.h"
+#include "engine/comm/communicator.h"
+#include "engine/kernels/elementwise.h"
+#include "engine/tensor/transfer.h"
+
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace engine {
+namespace {
+
+// Where the ranks of one process meet. A baton passes from rank to rank: only its holder runs.
+class Meeting {
+  public:
+    explicit Meeting(int ranks) : ranks_(static_cast<std::size_t>(ranks)) {}
+
+    void wait_for_turn(int rank) {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [&] { return turn_ == rank; });
+    }
+    void finish(int rank, std::exception_ptr error) {
+        std::lock_guard lock(mutex_);
+        ranks_[index(rank)].finished = true;
+        if (error && !error_) error_ = error;
+        hand_on(rank);
+    }
+    // Leaves a part, lets every other rank do the same, and returns all parts in rank order.
+    std::vector<Tensor> exchange(int rank, const Tensor& part, bool flag) {
+        ranks_[index(rank)].part = part;
+        ranks_[index(rank)].flag = flag;
+        pass_round(rank);
+        std::vector<Tensor> parts;
+        for (const Rank& each : ranks_) parts.push_back(each.part);
+        return parts;
+    }
+    bool any() const {
+        for (const Rank& each : ranks_) {
+            if (each.flag) return true;
+        }
+        return false;
+    }
+    // After one round of the baton every rank has reached this point.
+    void pass_round(int rank) {
+        Rank& own = ranks_[index(rank)];
+        own.rounds += 1;
+        {
+            std::lock_guard lock(mutex_);
+            hand_on(rank);
+        }
+        wait_for_turn(rank);
+        for (const Rank& each : ranks_) {
+            expect(!each.finished || each.rounds >= own.rounds, "virtual_ranks", "another rank ended while rank {} waited for it", rank);
+        }
+    }
+    std::exception_ptr error() const { return error_; }
+
+  private:
+    struct Rank {
+        Tensor part;
+        bool flag = false;
+        bool finished = false;
+        long rounds = 0;
+    };
+    static std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
+    // To the next rank that still runs.
+    void hand_on(int rank) {
+        int count = static_cast<int>(ranks_.size());
+        for (int step = 1; step <= count; ++step) {
+            turn_ = (rank + step) % count;
+            if (!ranks_[index(turn_)].finished) break;
+        }
+        changed_.notify_all();
+    }
+
+    int turn_ = 0;
+    std::vector<Rank> ranks_;
+    std::exception_ptr error_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+};
+
+class VirtualRank final : public Communicator {
+  public:
+    VirtualRank(Meeting& meeting, int rank, int size) : meeting_(meeting), rank_(rank), size_(size) {}
+    int rank() const override { return rank_; }
+    int size() const override { return size_; }
+
+    void all_gather(Exec& exec, const Tensor& whole, const Tensor& part) override {
+        std::vector<Tensor> parts = meeting_.exchange(rank_, part, false);
+        Size rows = part.shape().rows();
+        for (int r = 0; r < size_; ++r) {
+            copy(exec, whole.view_at(r * rows * whole.row_stride(), part.shape(), part.row_stride()), parts[static_cast<std::size_t>(r)]);
+        }
+        meeting_.pass_round(rank_);
+    }
+
+    void tree_sum(Exec& exec, const Tensor& sum) override {
+        std::vector<Tensor> parts = meeting_.exchange(rank_, sum, false);
+        Tensor total = tree(exec, parts, 0, size_);
+        meeting_.pass_round(rank_);
+        copy(exec, sum, total);
+        meeting_.pass_round(rank_);
+    }
+
+    bool any(bool here) override {
+        meeting_.exchange(rank_, Tensor(), here);
+        bool result = meeting_.any();
+        meeting_.pass_round(rank_);
+        return result;
+    }
+
+  private:
+    static Tensor tree(Exec& exec, const std::vector<Tensor>& parts, int first, int last) {
+        if (last - first == 1) return parts[static_cast<std::size_t>(first)];
+        int half = 1;
+        while (half * 2 < last - first) half *= 2;
+        Tensor left = tree(exec, parts, first, first + half), right = tree(exec, parts, first + half, last);
+        Tensor sum(exec, left.shape(), left.dtype());
+        visit(exec, sum.dtype(),
+              [&]<class D, class T>(On<D, T>) { kernels::add<D, T>(exec, sum.rows<T>(), left.rows<T>(), right.rows<T>()); });
+        return sum;
+    }
+
+    Meeting& meeting_;
+    int rank_;
+    int size_;
+};
+
+}  // namespace
+
+void run_virtual_ranks(int ranks, const std::function<void(Communicator&)>& body) {
+    Meeting meeting(ranks);
+    std::vector<std::thread> threads;
+    for (int rank = 0; rank < ranks; ++rank) {
+        threads.emplace_back([&, rank] {
+            meeting.wait_for_turn(rank);
+            std::exception_ptr error;
+            try {
+                VirtualRank communicator(meeting, rank, ranks);
+                body(communicator);
+            } catch (...) { error = std::current_exception(); }
+            meeting.finish(rank, error);
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+    if (meeting.error()) std::rethrow_exception(meeting.error());
+}
+
+}  // namespace engine
