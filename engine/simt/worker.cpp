@@ -34,6 +34,17 @@ bool same_place(const Meeting& a, const Meeting& b) {
     return a.site.line() == b.site.line() && a.site.column() == b.site.column() && std::string_view(a.name) == b.name;
 }
 
+// "0-3, 7" of 0 1 2 3 7.
+std::string ranges(const std::vector<unsigned>& numbers) {
+    std::string text;
+    for (std::size_t first = 0, next; first < numbers.size(); first = next) {
+        for (next = first + 1; next < numbers.size() && numbers[next] == numbers[next - 1] + 1;) ++next;
+        if (first > 0) text += ", ";
+        text += next == first + 1 ? fmt::format("{}", numbers[first]) : fmt::format("{}-{}", numbers[first], numbers[next - 1]);
+    }
+    return text;
+}
+
 unsigned bit(unsigned linear) { return 1u << linear % 32; }
 
 }  // namespace
@@ -209,13 +220,7 @@ void Worker::report(const std::string& what) {
 }
 
 std::string Worker::who_waits() const {
-    struct Group {
-        std::string where;
-        std::size_t count;
-        std::string threads;
-        unsigned last;
-    };
-    std::vector<Group> groups;
+    std::vector<std::pair<std::string, std::vector<unsigned>>> groups;
     for (const Thread& thread : threads_) {
         std::string where = thread.state == State::done ? "ended" : "not begun";
         if (thread.state == State::waiting) {
@@ -223,18 +228,12 @@ std::string Worker::who_waits() const {
             where = fmt::format("{} at {}:{}", m.name, m.site.file_name(), m.site.line());
             if (!m.whole_block) where += fmt::format(", mask {:#010x}", m.mask);
         }
-        auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& g) { return g.where == where; });
-        if (group == groups.end()) group = groups.insert(group, {where, 0, "", 0});
-        bool follows = group->count > 0 && thread.linear == group->last + 1;
-        if (!follows) {
-            if (group->count > 0) group->threads += fmt::format("-{}, ", group->last);
-            group->threads += std::to_string(thread.linear);
-        }
-        group->last = thread.linear;
-        ++group->count;
+        auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return g.first == where; });
+        if (group == groups.end()) group = groups.insert(group, {where, {}});
+        group->second.push_back(thread.linear);
     }
     std::string lines;
-    for (const Group& g : groups) lines += fmt::format("\n  {}: {} threads: {}-{}", g.where, g.count, g.threads, g.last);
+    for (const auto& [where, threads] : groups) lines += fmt::format("\n  {}: {} threads: {}", where, threads.size(), ranges(threads));
     return lines;
 }
 
