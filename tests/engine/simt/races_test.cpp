@@ -16,6 +16,7 @@ TEST_CASE("the race detector reports each kind of wrong use of shared memory, in
 }
 
 TEST_CASE("a report names the two threads, the memory and the byte" * doctest::skip(!watched())) {
+    SimtOrder forward({});
     CHECK_THROWS_WITH(write_then_read(),
                       doctest::Contains("kernel write_then_read_kernel, block (0,0,0): write–read race: threads 0 and 40, with no barrier "
                                         "between, in shared_memory<simt_races::Row>() at byte 20, code at 0x"));

@@ -60,10 +60,12 @@ TEST_CASE("lanes that a mask names and that never come are reported") {
 }
 
 TEST_CASE("a mask without the caller is reported") {
+    SimtOrder forward({});
     CHECK(has(what_it_throws(mask_lacks_caller), "mask 0xfffffffe lacks the caller, thread 0"));
 }
 
 TEST_CASE("a shuffle from a lane that the mask does not name is reported") {
+    SimtOrder forward({});
     CHECK(has(what_it_throws(source_outside_mask), "thread 0 takes from lane 20, which mask 0x0000ffff does not name"));
 }
 
