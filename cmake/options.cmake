@@ -24,5 +24,5 @@ if(MOEGRAD_CUDA)
   enable_language(CUDA)
   find_package(CUDAToolkit REQUIRED)
   target_compile_options(moegrad_options INTERFACE
-    $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false --expt-relaxed-constexpr -diag-suppress=445 -Werror=all-warnings>)
+    $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false --expt-relaxed-constexpr -diag-suppress=445,554 -Werror=all-warnings>)
 endif()
