@@ -12,6 +12,7 @@ class Stack {
     ~Stack();
     Stack(const Stack&) = delete;
     Stack& operator=(const Stack&) = delete;
+    bool holds(const void* address) const { return address >= bottom() && address < static_cast<const char*>(bottom()) + size(); }
     void* bottom() const;
     std::size_t size() const;
 
@@ -28,6 +29,8 @@ class Carrier {
     Carrier(const Carrier&) = delete;
     Carrier& operator=(const Carrier&) = delete;
 
+    // The address lies on the fiber's stack.
+    bool holds(const void* address) const { return stack_.holds(address); }
     // From the scheduler: runs the fiber until it yields.
     void resume();
     // From the fiber: back to the scheduler.

@@ -7,6 +7,8 @@
 #include <bit>
 #include <string_view>
 
+#include <dlfcn.h>
+
 namespace engine::simt {
 
 constinit thread_local Lane* current = nullptr;
@@ -71,8 +73,10 @@ void Worker::run_grid(const char* kernel, dim3 grid, dim3 block, std::size_t dyn
     }
     std::vector<unsigned> blocks = first_indices(volume(grid));
     shuffler_.arrange(blocks);
+    races_.begin_launch();
     for (unsigned index : blocks) {
         position.block_index = unravel(index, grid);
+        races_.begin_block(index, static_cast<unsigned>(threads_.size()));
         run_block();
     }
 }
@@ -92,7 +96,6 @@ void Worker::run_block() {
     started_ = done_ = at_barrier_ = 0;
     race_.clear();
     arena_.begin_block(launch_.dynamic_bytes);
-    races_.begin_block(static_cast<unsigned>(threads_.size()));
     try {
         while (done_ < threads_.size()) {
             if (!ready_.empty()) {
@@ -238,9 +241,14 @@ std::string Worker::who_waits() const {
 }
 
 void Worker::note_access(const void* address, std::size_t bytes, Access access, const void* code) {
-    if (!arena_.holds(address) || !race_.empty()) return;
-    race_ = races_.check(arena_, arena_.offset_of(address), bytes, access, current->linear);
-    if (!race_.empty()) race_ += fmt::format(", code at {}", code);
+    Thread& self = thread(current->linear);
+    if (!race_.empty() || self.carrier->holds(address)) return;
+    race_ = races_.check(arena_, address, bytes, access, self.linear);
+    if (race_.empty()) return;
+    Dl_info where{};
+    dladdr(code, &where);
+    auto offset = static_cast<const char*>(code) - static_cast<const char*>(where.dli_fbase);
+    race_ += fmt::format(", code at {}+{:#x}", where.dli_fname != nullptr ? where.dli_fname : "", offset);
 }
 
 void meet(Meeting& meeting) { current->worker->meet(meeting); }

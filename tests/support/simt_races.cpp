@@ -91,7 +91,44 @@ void read_between_slots() {
     launch("read_between_slots_kernel", read_between_slots_kernel, 1, 1, 0, nullptr, &y, 64);
 }
 
+__global__ void blocks_write_kernel(int* y) { y[threadIdx.x] = 1; }
+void blocks_write_one_place() {
+    int y[2];
+    launch("blocks_write_kernel", blocks_write_kernel, 3, 2, 0, nullptr, y);
+}
+
+__global__ void blocks_read_kernel(int* y) { y[blockIdx.x] = y[(blockIdx.x + 1) % gridDim.x] + 1; }
+void blocks_read_each_other() {
+    int y[2] = {};
+    launch("blocks_read_kernel", blocks_read_kernel, 2, 1, 0, nullptr, y);
+}
+
+__global__ void global_without_barrier_kernel(int* y) { y[threadIdx.x] = y[threadIdx.x ^ 1] + 1; }
+void global_without_barrier() {
+    int y[2] = {};
+    launch("global_without_barrier_kernel", global_without_barrier_kernel, 1, 2, 0, nullptr, y);
+}
+
+// Local arrays stand on stacks that the threads hand on; two launches are ordered.
+__global__ void right_global_kernel(int* y, int* total) {
+    int local[8];
+    for (int i = 0; i < 8; ++i) local[i] = i * static_cast<int>(threadIdx.x + 1);
+    unsigned first = blockIdx.x * blockDim.x;
+    y[first + threadIdx.x] = local[threadIdx.x % 8];
+    __syncthreads();
+    int other = y[first + (threadIdx.x + 1) % blockDim.x];
+    __syncthreads();
+    y[first + threadIdx.x] += other;
+    atomicAdd(total, 1);
+}
+void right_global(int* y) {
+    int total = 0;
+    for (int i = 0; i < 2; ++i) launch("right_global_kernel", right_global_kernel, 2, 64, 0, nullptr, y, &total);
+    y[0] = total;
+}
+
 __global__ void right_block_kernel(int* y) {
+    y += blockIdx.x * blockDim.x;
     auto& row = shared_memory<Row>();
     for (int turn = 0; turn < 2; ++turn) {
         row.value[threadIdx.x] = static_cast<int>(threadIdx.x) + turn;
