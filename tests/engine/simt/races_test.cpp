@@ -5,6 +5,11 @@
 
 using namespace simt_races;
 
+// GCC cannot watch for races and run AddressSanitizer in one program.
+#ifndef __SANITIZE_ADDRESS__
+TEST_CASE("the kernels below are compiled with the race detector's hooks") { CHECK(watched()); }
+#endif
+
 TEST_CASE("the race detector reports each kind of wrong use of shared memory, in every order" * doctest::skip(!watched())) {
     for_each_simt_order([] {
         CHECK_THROWS_WITH(read_unwritten(), doctest::Contains("shared memory is read before it is written: thread 3, in shared_memory<"));
