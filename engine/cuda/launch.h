@@ -43,4 +43,5 @@ __device__ T& dynamic_shared() {
 #include "engine/simt/launch.h"
 #endif
 
+#include "engine/cuda/device/elements.cuh"
 #include "engine/cuda/device/reduce.cuh"

@@ -8,7 +8,7 @@ inline namespace ENGINE_DEVICE {
 
 template <class To, class From>
 __global__ void cast_kernel(Rows<To> y, Rows<const From> x) {
-    Size i = static_cast<Size>(blockIdx.x) * blockDim.x + threadIdx.x;
+    Size i = element_index();
     if (i < y.rows * y.columns) y(i / y.columns, i % y.columns) = store<To>(load(x(i / y.columns, i % y.columns)));
 }
 
@@ -16,11 +16,9 @@ __global__ void cast_kernel(Rows<To> y, Rows<const From> x) {
 
 template <class D, class To, class From>
 void cast(Exec& exec, Rows<To> y, Rows<const From> x) {
-    constexpr int kThreads = 256;
     Size elements = y.rows * y.columns;
     if (elements == 0) return;
-    dim3 grid(static_cast<unsigned>((elements + kThreads - 1) / kThreads));
-    launch("cast_kernel", cast_kernel<To, From>, grid, kThreads, 0, exec.stream, y, x);
+    launch("cast_kernel", cast_kernel<To, From>, element_grid(elements), kElementThreads, 0, exec.stream, y, x);
 }
 
 template void cast<Here, bf16, float>(Exec&, Rows<bf16>, Rows<const float>);

@@ -6,21 +6,15 @@ namespace engine::kernels {
 
 inline namespace ENGINE_DEVICE {
 
-constexpr int kThreads = 256;
-
-// One thread an element.
-inline dim3 grid_for(Size elements) { return dim3(static_cast<unsigned>((elements + kThreads - 1) / kThreads)); }
-__device__ inline Size thread_index() { return static_cast<Size>(blockIdx.x) * blockDim.x + threadIdx.x; }
-
 template <class T>
 __global__ void fill_kernel(Rows<T> y, Sum<T> value) {
-    Size i = thread_index();
+    Size i = element_index();
     if (i < y.rows * y.columns) y(i / y.columns, i % y.columns) = store<T>(value);
 }
 
 template <class T>
 __global__ void add_into_kernel(Rows<T> y, Rows<const T> x) {
-    Size i = thread_index();
+    Size i = element_index();
     if (i >= y.rows * y.columns) return;
     T& out = y(i / y.columns, i % y.columns);
     out = store<T>(load(out) + load(x(i / y.columns, i % y.columns)));
@@ -28,7 +22,7 @@ __global__ void add_into_kernel(Rows<T> y, Rows<const T> x) {
 
 template <class T>
 __global__ void add_kernel(Rows<T> z, Rows<const T> x, Rows<const T> y) {
-    Size i = thread_index();
+    Size i = element_index();
     if (i >= z.rows * z.columns) return;
     Size row = i / z.columns, column = i % z.columns;
     z(row, column) = store<T>(load(x(row, column)) + load(y(row, column)));
@@ -39,19 +33,19 @@ __global__ void add_kernel(Rows<T> z, Rows<const T> x, Rows<const T> y) {
 template <class D, class T>
 void fill(Exec& exec, Rows<T> y, Sum<T> value) {
     if (y.rows * y.columns == 0) return;
-    launch("fill_kernel", fill_kernel<T>, grid_for(y.rows * y.columns), kThreads, 0, exec.stream, y, value);
+    launch("fill_kernel", fill_kernel<T>, element_grid(y.rows * y.columns), kElementThreads, 0, exec.stream, y, value);
 }
 
 template <class D, class T>
 void add_into(Exec& exec, Rows<T> y, Rows<const T> x) {
     if (y.rows * y.columns == 0) return;
-    launch("add_into_kernel", add_into_kernel<T>, grid_for(y.rows * y.columns), kThreads, 0, exec.stream, y, x);
+    launch("add_into_kernel", add_into_kernel<T>, element_grid(y.rows * y.columns), kElementThreads, 0, exec.stream, y, x);
 }
 
 template <class D, class T>
 void add(Exec& exec, Rows<T> z, Rows<const T> x, Rows<const T> y) {
     if (z.rows * z.columns == 0) return;
-    launch("add_kernel", add_kernel<T>, grid_for(z.rows * z.columns), kThreads, 0, exec.stream, z, x, y);
+    launch("add_kernel", add_kernel<T>, element_grid(z.rows * z.columns), kElementThreads, 0, exec.stream, z, x, y);
 }
 
 #define INSTANTIATE(T)                                              \
