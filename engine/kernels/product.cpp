@@ -85,7 +85,7 @@ void product(Exec& exec, Rows<Out> c, Rows<const T> a, Layout layout_a, Rows<con
             tile::multiply_panels(sums, stride, left, right.data() + panel_count * width * k + column * depth, rows, columns, depth,
                                   add || k > 0);
         }
-        if (!direct || bias != nullptr) finish_rows(part, sums, stride, bias);
+        if (!direct || bias != nullptr) finish_rows(part, sums, stride, bias != nullptr ? bias + column : nullptr);
     });
 }
 

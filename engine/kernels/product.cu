@@ -19,7 +19,7 @@ template <class T, class Out>
 __global__ void product_kernel(Rows<Out> c, Rows<const T> a, bool transposed_a, Rows<const T> b, bool transposed_b, Size K, bool add,
                                const T* bias) {
     auto& tiles = shared_memory<ProductTiles<Sum<T>>>();
-    Size row_tile = static_cast<Size>(blockIdx.y) * kTile, column_tile = static_cast<Size>(blockIdx.x) * kTile;
+    Size row_tile = static_cast<Size>(blockIdx.x) * kTile, column_tile = static_cast<Size>(blockIdx.y) * kTile;
     Size row = row_tile + threadIdx.y, column = column_tile + threadIdx.x;
     bool inside = row < c.rows && column < c.columns;
     Sum<T> sum = inside && add ? load(c(row, column)) : 0;
@@ -43,7 +43,8 @@ template <class D, class T, class Out>
 void product(Exec& exec, Rows<Out> c, Rows<const T> a, Layout layout_a, Rows<const T> b, Layout layout_b, bool add, const T* bias) {
     if (c.rows == 0 || c.columns == 0) return;
     Size K = layout_a == Layout::normal ? a.columns : a.rows;
-    dim3 grid(static_cast<unsigned>((c.columns + kTile - 1) / kTile), static_cast<unsigned>((c.rows + kTile - 1) / kTile));
+    // Rows along x, where a grid may have 2³¹ blocks: a batch has more rows than 65535 tiles.
+    dim3 grid(static_cast<unsigned>((c.rows + kTile - 1) / kTile), static_cast<unsigned>((c.columns + kTile - 1) / kTile));
     launch("product_kernel", product_kernel<T, Out>, grid, dim3(kTile, kTile), 0, exec.stream, c, a, layout_a == Layout::transposed, b,
            layout_b == Layout::transposed, K, add, bias);
 }

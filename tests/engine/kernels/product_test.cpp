@@ -137,3 +137,14 @@ TEST_CASE_DEVICES("a product over nothing is zero, and no rows are no work") {
     Operands none = operands(exec, Dtype::f32, 0, 4, 3, Layout::normal, Layout::normal);
     multiply(exec, none, Tensor(exec, {0, 4}, Dtype::f32), false);
 }
+
+// Then columns too are shared out among the threads.
+TEST_CASE_DEVICES("product with more threads than blocks of rows still meets its bias") {
+    set_threads(3);
+    Operands o = operands(exec, Dtype::f32, 3, 200, 5, Layout::normal, Layout::normal);
+    auto bias = tests::random_values(200, 4);
+    Tensor c = multiply(exec, o, Tensor(exec, {3, 200}, Dtype::f32), false, from_host(exec, {200}, Dtype::f32, bias));
+    // Seven roundings in fp32, each of at most 2⁻²⁴ of Σ|terms|.
+    CHECK(worst_error(exec, o, c, {}, bias) <= 7 * 0x1p-24);
+    set_threads(2);
+}
