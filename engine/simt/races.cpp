@@ -31,41 +31,40 @@ RaceDetector::Cell& RaceDetector::cell_of(std::uintptr_t address) {
     return (*last_page_)[address % kPageBytes];
 }
 
-bool RaceDetector::ordered(const Event& before, unsigned thread, bool shared) const {
-    if (before.launch != launch_) return true;
-    if (before.block != block_) return shared;
-    if (before.thread == thread || before.barriers != barriers_) return true;
-    return before.thread / 32 == thread / 32 && before.warp_barriers != warp_barriers_[thread / 32];
+bool RaceDetector::race(const Event& before, const Event& now, bool shared) const {
+    if (before.launch != now.launch || (before.atomic && now.atomic)) return false;
+    if (before.block != now.block) return !shared;
+    if (before.thread == now.thread || before.barriers != now.barriers) return false;
+    return before.thread / 32 != now.thread / 32 || before.warp_barriers == now.warp_barriers;
+}
+
+std::string RaceDetector::problem(const Cell& cell, const Event& now, bool reads, bool writes, bool shared) const {
+    auto between = [&](const char* kind, const Event& before) {
+        std::string why =
+            before.block == now.block ? "with no barrier between" : fmt::format("the first in block {} of the grid", before.block);
+        return fmt::format("{}: threads {} and {}, {}", kind, before.thread, now.thread, why);
+    };
+    bool written = cell.write.launch == now.launch && cell.write.block == now.block;
+    if (shared && reads && !written) return fmt::format("shared memory is read before it is written: thread {}", now.thread);
+    if (race(cell.write, now, shared)) return between(writes ? "write–write race" : "write–read race", cell.write);
+    if (writes && race(cell.read, now, shared)) return between("read–write race", cell.read);
+    return {};
 }
 
 std::string RaceDetector::check(const Arena& arena, const void* address, std::size_t bytes, Access access, unsigned thread) {
-    bool shared = arena.holds(address), reads = access == Access::read;
-    auto describe = [&](const char* kind, const Event& other) {
-        std::string why = other.block == block_ ? "with no barrier between" : fmt::format("the first in block {} of the grid", other.block);
-        return fmt::format("{}: threads {} and {}, {}", kind, other.thread, thread, why);
-    };
+    Event now{launch_, block_, barriers_, warp_barriers_[thread / 32], static_cast<std::uint16_t>(thread), access == Access::atomic};
+    bool shared = arena.holds(address), reads = access != Access::write, writes = access != Access::read;
     auto first = reinterpret_cast<std::uintptr_t>(address);
     for (std::uintptr_t at = first; at < first + bytes; ++at) {
-        const Arena::Slot* slot = shared ? arena.find(arena.offset_of(address) + (at - first)) : nullptr;
+        std::size_t offset = shared ? arena.offset_of(address) + (at - first) : 0;
+        const Arena::Slot* slot = shared ? arena.find(offset) : nullptr;
         if (shared && slot == nullptr)
-            return fmt::format("shared memory is {} out of bounds by thread {}", reads ? "read" : "written", thread);
+            return fmt::format("shared memory is {} out of bounds by thread {}", writes ? "written" : "read", thread);
         Cell& cell = cell_of(at);
-        auto race_with = [&](const Event& other) {
-            return !(access == Access::atomic && other.atomic) && !ordered(other, thread, shared) ? &other : nullptr;
-        };
-        std::string problem;
-        if (shared && access != Access::write && !of_this_block(cell.write)) {
-            problem = fmt::format("shared memory is read before it is written: thread {}", thread);
-        } else if (const Event* writer = race_with(cell.write)) {
-            problem = describe(reads ? "write–read race" : "write–write race", *writer);
-        } else if (const Event* reader = reads ? nullptr : race_with(cell.read)) {
-            problem = describe("read–write race", *reader);
-        }
-        (reads ? cell.read : cell.write) = {
-            launch_, block_, barriers_, warp_barriers_[thread / 32], static_cast<std::uint16_t>(thread), access == Access::atomic};
-        if (problem.empty()) continue;
-        return problem + (shared
-                              ? fmt::format(", in {} at byte {}", slot_name(*slot), arena.offset_of(address) + (at - first) - slot->offset)
+        std::string what = problem(cell, now, reads, writes, shared);
+        (writes ? cell.write : cell.read) = now;
+        if (what.empty()) continue;
+        return what + (shared ? fmt::format(", in {} at byte {}", slot_name(*slot), offset - slot->offset)
                               : fmt::format(", in global memory at {}", fmt::ptr(reinterpret_cast<const void*>(at))));
     }
     return {};

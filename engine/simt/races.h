@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 namespace engine::simt {
 
@@ -40,8 +41,8 @@ class RaceDetector {
     using Page = std::array<Cell, kPageBytes>;
 
     Cell& cell_of(std::uintptr_t address);
-    bool of_this_block(const Event& event) const { return event.launch == launch_ && event.block == block_; }
-    bool ordered(const Event& before, unsigned thread, bool shared) const;
+    bool race(const Event& before, const Event& now, bool shared) const;
+    std::string problem(const Cell& cell, const Event& now, bool reads, bool writes, bool shared) const;
 
     std::unordered_map<std::uintptr_t, std::unique_ptr<Page>> pages_;
     std::uintptr_t last_number_ = 0;
