@@ -32,6 +32,7 @@ struct FeedForwardResult {
 struct RowContext {
     Tensor token_ids_N;        // int32; undefined where there are none
     Size sequence_length = 0;  // T: rows are B sequences of T
+    double loss_scale = 1;     // what balance losses' weights are multiplied with: 1 / train.accumulate
 };
 
 // The socket that dense and sparse layers plug into.

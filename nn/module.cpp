@@ -4,6 +4,7 @@ namespace nn {
 
 void Module::add(Parameter& parameter, std::string name, Shape shape, Initial initial, std::string part) {
     parameter.shape = shape;
+    parameter.decays = shape.dims() >= 2;
     parameter.initial = std::move(initial);
     parameter.part = std::move(part);
     parameters_.emplace_back(std::move(name), &parameter);

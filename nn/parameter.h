@@ -21,9 +21,9 @@ struct Parameter {
     std::string name;  // full name, as in model.safetensors
     Shape shape;
     Initial initial;
-    std::string part;  // key of train.lr_scale, e.g. "values"; empty: factor 1
-    bool decays = true;
-    Var var;  // compute copy and gradient; set by the store
+    std::string part;    // key of train.lr_scale, e.g. "values"; empty: factor 1
+    bool decays = true;  // weight decay: matrices by default
+    Var var;             // compute copy and gradient; set by the store
 };
 
 // A tensor without gradient that is saved with the weights: a router's bias, a hash table, running statistics. A training step may leave

@@ -1,0 +1,48 @@
+#include "apps/progress.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace apps {
+
+std::string duration_text(double seconds) {
+    auto whole = static_cast<long>(std::max(0.0, seconds) + 0.5);
+    if (whole >= 3600) return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+    return fmt::format("{}:{:02}", whole / 60, whole % 60);
+}
+
+std::string count_text(double count) {
+    if (count >= 1e9) return fmt::format("{:.2f}B", count / 1e9);
+    if (count >= 1e6) return fmt::format("{:.2f}M", count / 1e6);
+    if (count >= 1e3) return fmt::format("{:.1f}k", count / 1e3);
+    return fmt::format("{:.0f}", count);
+}
+
+Progress::Progress(std::string label, std::int64_t total_steps)
+    : label_(std::move(label)), total_(total_steps), terminal_(isatty(STDERR_FILENO) != 0) {}
+
+void Progress::show(std::int64_t step, double loss, double tokens_per_second, double seconds_left, const std::string& more) {
+    constexpr int kWidth = 24;
+    int filled = total_ > 0 ? static_cast<int>(static_cast<double>(step) / static_cast<double>(total_) * kWidth) : 0;
+    std::string bar;
+    for (int i = 0; i < kWidth; ++i) bar += i < filled ? "━" : "─";
+    std::string text = fmt::format("{}  step {}/{}  loss {:.4f}  {} tok/s  {} left{}", label_, step, total_, loss,
+                                   count_text(tokens_per_second), duration_text(seconds_left), more);
+    if (terminal_) {
+        fmt::print(stderr, "\r\033[K{} {}", bar, text);
+        std::fflush(stderr);
+        open_ = true;
+    } else {
+        fmt::print(stderr, "{}\n", text);
+    }
+}
+
+void Progress::end() {
+    if (open_) fmt::print(stderr, "\n");
+    open_ = false;
+}
+
+}  // namespace apps

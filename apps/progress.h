@@ -1,0 +1,28 @@
+#pragma once
+#include <cstdint>
+#include <string>
+
+namespace apps {
+
+// "1:02:03", "4:05"
+std::string duration_text(double seconds);
+// "12.3k", "4.56M"
+std::string count_text(double count);
+
+// On a terminal one line that is drawn again; elsewhere one plain line an interval. Writes to stderr.
+class Progress {
+  public:
+    Progress(std::string label, std::int64_t total_steps);
+    // `seconds` and `done` since this process began; `step` of the whole run.
+    void show(std::int64_t step, double loss, double tokens_per_second, double seconds_left, const std::string& more = "");
+    // Ends the line, so that other output can follow.
+    void end();
+
+  private:
+    std::string label_;
+    std::int64_t total_;
+    bool terminal_;
+    bool open_ = false;
+};
+
+}  // namespace apps

@@ -1,0 +1,9 @@
+#pragma once
+
+namespace apps {
+
+// From now on SIGINT and SIGTERM only ask: a training run finishes its step, saves and exits with 75. A second SIGINT ends at once.
+void watch_signals();
+bool stop_was_asked();
+
+}  // namespace apps

@@ -1,0 +1,40 @@
+#pragma once
+#include "nn/parameter_store.h"
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace nn {
+
+struct OptimizerOptions {
+    double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
+    double clip = 0;                         // global gradient norm; 0: no clipping
+    std::map<std::string, double> lr_scale;  // part of a parameter → factor on the learning rate
+};
+
+// AdamW (Loshchilov & Hutter 2019, algorithm 2) over the flat buffers, after clipping by the global norm. Nothing waits for the device:
+// rate, corrections and clip factor stand in device memory.
+class Optimizer {
+  public:
+    Optimizer(engine::Exec& exec, const ParameterStore& store, const OptimizerOptions& options);
+
+    // Puts the step's scalars into device memory; exec.scalars points there from now on.
+    void begin(engine::Exec& exec, std::uint64_t seed, std::int64_t step, double learning_rate);
+    void update(engine::Exec& exec, ParameterStore& store);
+    // Of the last update, before clipping. Waits for the device.
+    double gradient_norm(engine::Exec& exec) const;
+
+  private:
+    // Neighbours in the flat buffers with one rate and decay.
+    struct Group {
+        Size offset, elements;
+        double lr_factor, decay;
+    };
+    OptimizerOptions options_;
+    std::vector<Group> groups_;
+    Tensor scalars_;  // bytes of a StepScalars
+    Tensor norm_;     // (1) Σ g²
+};
+
+}  // namespace nn

@@ -1,0 +1,47 @@
+#pragma once
+#include "nn/language_model.h"
+#include "nn/optimizer.h"
+#include "nn/parameter_store.h"
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace nn {
+
+// What a step leaves for the log. On the device until `read`.
+struct StepReport {
+    double loss = 0;                        // cross-entropy in nats, mean over the step's tokens
+    double gradient_norm = 0;               // before clipping
+    std::map<std::string, double> balance;  // unweighted, summed over layers, mean over passes
+};
+
+// One training step (PROGRAMS, "A step"): accumulate passes of forward, backward and reduction, then clip and update.
+// A rank calls begin, pass × accumulate, finish; every rank the same.
+class Trainer {
+  public:
+    // `batch` sequences of the whole step over all ranks.
+    Trainer(engine::Exec& exec, LanguageModel& model, ParameterStore& store, const OptimizerOptions& options, int accumulate);
+
+    void begin(std::uint64_t seed, std::int64_t step, double learning_rate);
+    // ids, targets (B,T) int32 of this rank's sequences; the step has `step_tokens` scored tokens over all ranks and passes.
+    // Returns what the layers report: losses and routing of this pass.
+    std::vector<LayerReport> pass(const Tensor& ids_BT, const Tensor& targets_BT, ModelMemory& memory, Size step_tokens);
+    void finish();
+    // Waits for the device.
+    StepReport read();
+
+  private:
+    engine::Exec& exec_;
+    LanguageModel& model_;
+    ParameterStore& store_;
+    Optimizer optimizer_;
+    int accumulate_;
+    int passes_ = 0;
+    Tensor accumulated_;
+    std::vector<Tensor> pass_losses_;  // (shards of the pass) each
+    Size step_tokens_ = 0;
+    std::vector<NamedLoss> balance_;
+};
+
+}  // namespace nn
