@@ -1,0 +1,18 @@
+#pragma once
+#include "nn/language_model.h"
+
+#include <functional>
+
+namespace nn {
+
+// Sums over scored tokens. A target of −1 is not scored.
+struct EvaluationSums {
+    double nats = 0;
+    std::int64_t tokens = 0;
+};
+
+// Cross-entropy of one window (B,T) given the memory that earlier windows left, which it advances. Nothing is recorded or dropped out.
+EvaluationSums evaluate_window(engine::Exec& exec, LanguageModel& model, const Tensor& ids_BT, const Tensor& targets_BT,
+                               ModelMemory& memory);
+
+}  // namespace nn
