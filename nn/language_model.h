@@ -1,6 +1,6 @@
 #pragma once
 #include "nn/feed_forward.h"
-#include "nn/xl_attention.h"
+#include "nn/key_value_cache.h"
 
 #include <memory>
 #include <vector>

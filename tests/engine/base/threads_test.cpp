@@ -17,6 +17,7 @@ TEST_CASE("parallel_for runs every task once, at any number of threads") {
             for (const auto& run : runs) CHECK(run == 1);
         }
     }
+    set_threads(2);
 }
 
 TEST_CASE("parallel_for inside a task runs in order on the same thread") {

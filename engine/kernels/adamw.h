@@ -1,0 +1,19 @@
+#pragma once
+#include "engine/base/exec.h"
+
+namespace engine::kernels {
+
+struct AdamwOptions {
+    double beta1, beta2, eps;
+    double lr_factor;  // on the step's learning rate
+    double decay;
+};
+
+// With g = clip_factor·gradient and lr = lr_factor·learning_rate, for every element (Loshchilov & Hutter 2019, algorithm 2):
+//   m ← β₁m + (1−β₁)g,   v ← β₂v + (1−β₂)g²,   w ← w − lr·( (m/c₁)/(√(v/c₂) + eps) + decay·w ),   c = 1 − βᵗ
+// rate, clip factor and corrections come from exec.scalars in device memory.
+//   w, g, m, v: n of S · memory-bound: reads 4, writes 3 · no sums
+template <class D, class S>
+void adamw(Exec& exec, S* w, const S* g, S* m, S* v, Size n, const AdamwOptions& options);
+
+}  // namespace engine::kernels

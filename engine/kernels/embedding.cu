@@ -1,0 +1,53 @@
+#include "engine/base/here.h"
+#include "engine/cuda/launch.h"
+#include "engine/kernels/embedding.h"
+
+namespace engine::kernels {
+
+inline namespace ENGINE_DEVICE {
+
+constexpr int kEmbeddingThreads = 128;
+
+template <class T>
+__global__ void embedding_kernel(Rows<T> y, Rows<const T> table, const std::int32_t* ids) {
+    Size n = blockIdx.x;
+    Size id = ids[n];
+    bool known = id >= 0 && id < table.rows;
+    for (Size c = threadIdx.x; c < y.columns; c += blockDim.x) y(n, c) = known ? table(id, c) : store<T>(Sum<T>(0));
+}
+
+// One block a row of the table: all its threads walk over the ids together.
+template <class T>
+__global__ void embedding_backward_kernel(Rows<Sum<T>> dtable, Rows<const T> dy, const std::int32_t* ids, bool add) {
+    Size v = blockIdx.x;
+    for (Size c = threadIdx.x; c < dtable.columns; c += blockDim.x) {
+        Sum<T> sum = add ? dtable(v, c) : Sum<T>(0);
+        for (Size n = 0; n < dy.rows; ++n) {
+            if (ids[n] == v) sum += load(dy(n, c));
+        }
+        dtable(v, c) = sum;
+    }
+}
+
+}  // namespace ENGINE_DEVICE
+
+template <class D, class T>
+void embedding(Exec& exec, Rows<T> y, Rows<const T> table, const std::int32_t* ids) {
+    if (y.rows == 0) return;
+    launch("embedding_kernel", embedding_kernel<T>, dim3(static_cast<unsigned>(y.rows)), kEmbeddingThreads, 0, exec.stream, y, table, ids);
+}
+
+template <class D, class T>
+void embedding_backward(Exec& exec, Rows<Sum<T>> dtable, Rows<const T> dy, const std::int32_t* ids, bool add) {
+    launch("embedding_backward_kernel", embedding_backward_kernel<T>, dim3(static_cast<unsigned>(dtable.rows)), kEmbeddingThreads, 0,
+           exec.stream, dtable, dy, ids, add);
+}
+
+#define INSTANTIATE(T)                                                                    \
+    template void embedding<Here, T>(Exec&, Rows<T>, Rows<const T>, const std::int32_t*); \
+    template void embedding_backward<Here, T>(Exec&, Rows<Sum<T>>, Rows<const T>, const std::int32_t*, bool);
+INSTANTIATE(float)
+INSTANTIATE(bf16)
+#undef INSTANTIATE
+
+}  // namespace engine::kernels

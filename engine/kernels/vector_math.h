@@ -1,0 +1,54 @@
+#pragma once
+// Transcendental functions for CPU loops: without branches, so that GCC turns the loop around them into vector code. Double uses the
+// standard library.
+#include "engine/base/dtype.h"
+#include "engine/base/here.h"
+
+#include <bit>
+#include <cmath>
+
+namespace engine::kernels::inline ENGINE_DEVICE {
+
+// e^x to 2 ulp (Cody–Waite reduction, Taylor to degree 6 on ±ln2/2); 0 below −87, infinity above 88.7.
+inline float exp_of(float x) {
+    float clamped = x < -87.0f ? -87.0f : x > 88.72f ? 88.72f : x;
+    float shifted = clamped * 1.44269504f + 12582912.0f;  // 1.5·2²³: the sum's low bits are the nearest integer
+    float n = shifted - 12582912.0f;
+    float r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;
+    float p = 1.0f / 720.0f;
+    p = p * r + 1.0f / 120.0f;
+    p = p * r + 1.0f / 24.0f;
+    p = p * r + 1.0f / 6.0f;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    // 2ⁿ in two factors, so that n = 128 does not overflow on the way.
+    std::int32_t whole = std::bit_cast<std::int32_t>(shifted) - 0x4B400000;
+    std::int32_t half = whole >> 1;
+    float scale1 = std::bit_cast<float>((half + 127) << 23), scale2 = std::bit_cast<float>((whole - half + 127) << 23);
+    float y = p * scale1 * scale2;
+    y = x < -87.0f ? 0.0f : y;
+    y = x > 88.72f ? INFINITY : y;
+    return x != x ? x : y;
+}
+inline double exp_of(double x) { return std::exp(x); }
+
+template <class S>
+inline S sigmoid_of(S x) {
+    return S(1) / (S(1) + exp_of(-x));
+}
+
+// (e²ˣ − 1)/(e²ˣ + 1); near 0, where that cancels, x − x³/3 + 2x⁵/15.
+inline float tanh_of(float x) {
+    float e = exp_of(2.0f * (x > 9.0f ? 9.0f : x < -9.0f ? -9.0f : x));
+    float far = (e - 1.0f) / (e + 1.0f), square = x * x;
+    float near = x * (1.0f + square * (-1.0f / 3.0f + square * (2.0f / 15.0f - square * (17.0f / 315.0f))));
+    return (x < 0.25f && x > -0.25f) ? near : far;
+}
+inline double tanh_of(double x) { return std::tanh(x); }
+
+// Abramowitz and Stegun 7.1.26 is too coarse; the standard library's is used in both types.
+inline float erf_of(float x) { return std::erf(x); }
+inline double erf_of(double x) { return std::erf(x); }
+
+}  // namespace engine::kernels::inline ENGINE_DEVICE
