@@ -22,6 +22,10 @@ if(MOEGRAD_CUDA)
     set(CMAKE_CUDA_ARCHITECTURES ${MOEGRAD_CUDA_ARCHITECTURES})
   endif()
   enable_language(CUDA)
+  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc 12 and later take it
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+  endif()
   find_package(CUDAToolkit REQUIRED)
   target_compile_options(moegrad_options INTERFACE
     $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false --expt-relaxed-constexpr -diag-suppress=445,554 -Werror=all-warnings>)

@@ -65,7 +65,7 @@ std::string RaceDetector::check(const Arena& arena, const void* address, std::si
         (writes ? cell.write : cell.read) = now;
         if (what.empty()) continue;
         return what + (shared ? fmt::format(", in {} at byte {}", slot_name(*slot), offset - slot->offset)
-                              : fmt::format(", in global memory at {}", fmt::ptr(reinterpret_cast<const void*>(at))));
+                              : fmt::format(", in global memory at {:#x}", at));
     }
     return {};
 }

@@ -2,16 +2,21 @@
 // What kernel code, compiled by g++, asks of the runtime. No fmt and no Boost here: kernels reach this file.
 #include "engine/simt/types.h"
 
-#include <source_location>
-
 namespace engine::simt {
 
 class Worker;
 
+// Where in a kernel something is called. Not std::source_location: clang-tidy 14 has none with this library.
+struct Site {
+    const char* file;
+    unsigned line;
+    static constexpr Site here(const char* file = __builtin_FILE(), unsigned line = __builtin_LINE()) { return {file, line}; }
+};
+
 // What one thread of a block leaves for the others while it waits; it stands on that thread's own stack.
 struct Meeting {
     const char* name;  // "__syncthreads", "__shfl_sync", …
-    std::source_location site;
+    Site site{};
     bool whole_block = false;
     unsigned mask = 0;        // lanes of the warp that take part
     std::uint64_t value = 0;  // what the lane brings

@@ -32,9 +32,7 @@ uint3 unravel(std::uint64_t linear, dim3 size) {
             static_cast<unsigned>(linear / size.x / size.y)};
 }
 
-bool same_place(const Meeting& a, const Meeting& b) {
-    return a.site.line() == b.site.line() && a.site.column() == b.site.column() && std::string_view(a.name) == b.name;
-}
+bool same_place(const Meeting& a, const Meeting& b) { return a.site.line == b.site.line && std::string_view(a.name) == b.name; }
 
 // "0-3, 7" of 0 1 2 3 7.
 std::string ranges(const std::vector<unsigned>& numbers) {
@@ -171,7 +169,7 @@ void Worker::meet_warp(Thread& self, Meeting& meeting) {
     unsigned warp = self.linear / 32, first = 32 * warp, mask = meeting.mask;
     std::size_t lanes = std::min<std::size_t>(32, threads_.size() - first);
     unsigned existing = lanes == 32 ? ~0u : (1u << lanes) - 1;
-    auto site = [&] { return fmt::format("{} at {}:{}", meeting.name, meeting.site.file_name(), meeting.site.line()); };
+    auto site = [&] { return fmt::format("{} at {}:{}", meeting.name, meeting.site.file, meeting.site.line); };
     if (!(mask & bit(self.linear))) report(fmt::format("{}: mask {:#010x} lacks the caller, thread {}", site(), mask, self.linear));
     if (mask & ~existing)
         report(fmt::format("{}: mask {:#010x} names lanes that the block of {} threads lacks", site(), mask, threads_.size()));
@@ -228,7 +226,7 @@ std::string Worker::who_waits() const {
         std::string where = thread.state == State::done ? "ended" : "not begun";
         if (thread.state == State::waiting) {
             const Meeting& m = *thread.meeting;
-            where = fmt::format("{} at {}:{}", m.name, m.site.file_name(), m.site.line());
+            where = fmt::format("{} at {}:{}", m.name, m.site.file, m.site.line);
             if (!m.whole_block) where += fmt::format(", mask {:#010x}", m.mask);
         }
         auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return g.first == where; });
