@@ -4,6 +4,12 @@
 
 #include <type_traits>
 
+namespace engine::simt {
+// Its address names the slot of a T.
+template <class T>
+inline constexpr char key_of = 0;
+}  // namespace engine::simt
+
 namespace engine::inline on_simt {
 
 template <class... P, class... A>
@@ -14,16 +20,11 @@ void launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, std::
         name, grid, block, shared_bytes, [](void* context) { (*static_cast<decltype(body)*>(context))(); }, &body);
 }
 
-namespace detail {
-template <class T>
-inline constexpr char key_of = 0;
-}
-
 // The block's static shared memory of type T; two uses of one T in a kernel are the same memory.
 template <class T>
 T& shared_memory() {
     static_assert(std::is_trivially_default_constructible_v<T>, "shared memory is not initialised");
-    return *static_cast<T*>(simt::shared_slot(&detail::key_of<T>, __PRETTY_FUNCTION__, sizeof(T), alignof(T)));
+    return *static_cast<T*>(simt::shared_slot(&simt::key_of<T>, __PRETTY_FUNCTION__, sizeof(T), alignof(T)));
 }
 template <class T>
 T& dynamic_shared() {

@@ -1,0 +1,73 @@
+#include "engine/kernels/step_scalars.h"
+
+#include "engine/base/visit.h"
+#include "engine/tensor/transfer.h"
+#include "tests/support/devices.h"
+#include "tests/support/random.h"
+
+#include <cstring>
+#include <limits>
+
+using namespace engine;
+
+namespace {
+
+// A step's scalars in the memory of the device.
+struct DeviceScalars {
+    explicit DeviceScalars(const Exec& exec) : memory(exec, {sizeof(StepScalars) / 8}, Dtype::i64) {}
+    StepScalars* address() const { return static_cast<StepScalars*>(memory.address()); }
+    StepScalars read(const Exec& exec) const {
+        std::vector<std::int64_t> words = to_host<std::int64_t>(exec, memory);
+        StepScalars values;
+        memcpy(static_cast<void*>(&values), words.data(), sizeof values);
+        return values;
+    }
+    Tensor memory;
+};
+
+}  // namespace
+
+TEST_CASE_DEVICES("clip_by_norm scales gradients down to the norm asked for, never up, and keeps the step's other scalars") {
+    const StepScalars values{.seed = 5, .step = 7, .learning_rate = 0.25f, .bias_correction1 = 0.5f, .bias_correction2 = 0.125f};
+    for (Size n : {0, 1, 100, 4096, 4097, 10000}) {
+        auto gradient = tests::random_values(n, 1);
+        double squares = 0;
+        for (double& g : gradient) {
+            g = static_cast<double>(static_cast<float>(g));
+            squares += g * g;
+        }
+        for (double clip : {0.0, 0.25, 1e6}) {
+            Tensor g = from_host(exec, {n}, Dtype::f32, gradient), norm(exec, {1}, Dtype::f64);
+            DeviceScalars scalars(exec);
+            visit_device(exec, [&]<class D>(D) {
+                kernels::write_scalars<D>(exec, scalars.address(), values);
+                kernels::clip_by_norm<D, float>(exec, scalars.address(), norm.data<double>(), g.data<float>(), n, clip);
+            });
+            double got = to_host<double>(exec, norm)[0], expected = std::sqrt(squares);
+            // Squares and sums in double: n roundings at most, each of 2⁻⁵³ of the sum.
+            CHECK(std::abs(got - expected) <= expected * static_cast<double>(n + 2) * 0x1p-53);
+            StepScalars after = scalars.read(exec);
+            double factor = clip > 0 ? std::min(1.0, clip / (expected + 1e-6)) : 1.0;
+            CHECK(static_cast<double>(after.clip_factor) == doctest::Approx(factor).epsilon(0x1p-23));
+            CHECK(after.seed == 5);
+            CHECK(after.step == 7);
+            CHECK(after.learning_rate == 0.25f);
+            CHECK(after.bias_correction1 == 0.5f);
+            CHECK(after.bias_correction2 == 0.125f);
+        }
+    }
+}
+
+TEST_CASE_DEVICES("a norm that is not finite gives the factor 0") {
+    for (float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+        std::vector<float> gradient(5000, 1.0f);
+        gradient[4321] = bad;
+        Tensor g = from_host(exec, {5000}, Dtype::f32, gradient), norm(exec, {1}, Dtype::f64);
+        DeviceScalars scalars(exec);
+        visit_device(exec, [&]<class D>(D) {
+            kernels::write_scalars<D>(exec, scalars.address(), {});
+            kernels::clip_by_norm<D, float>(exec, scalars.address(), norm.data<double>(), g.data<float>(), 5000, 1.0);
+        });
+        CHECK(scalars.read(exec).clip_factor == 0.0f);
+    }
+}
