@@ -14,6 +14,13 @@ using engine::dynamic_shared;
 using engine::launch;
 using engine::shared_memory;
 
+// Sums of floats would depend on the order of the threads.
+template <class T>
+concept AddsAtomically = requires(T* address, T value) {
+    atomicAdd(address, value);
+};
+static_assert(AddsAtomically<int> && AddsAtomically<unsigned> && !AddsAtomically<float> && !AddsAtomically<double>);
+
 struct Tile {
     int value[1024];
 };
