@@ -82,7 +82,7 @@ void product(Exec& exec, Rows<Out> c, Rows<const T> a, Layout layout_a, Rows<con
             Size depth = std::min(tile::kDepth, K - k);
             S* left = tile::arena<0, S>(tile::left_elements<S>(rows, depth));
             tile::pack_left(left, left_source, layout_a, first, rows, k, depth);
-            tile::multiply_panels(sums, stride, left, right.data() + panel_count * width * k + column * depth, rows, columns, depth,
+            tile::multiply_panels(sums, stride, left, right.data() + panel_count * width * k + column * depth, depth, rows, columns, depth,
                                   add || k > 0);
         }
         if (!direct || bias != nullptr) finish_rows(part, sums, stride, bias != nullptr ? bias + column : nullptr);

@@ -47,15 +47,15 @@ void pack_right(S* to, const Source<T>& b, Layout layout, Size first, Size colum
     }
 }
 
-// c[rows, columns] (+)= packed left · packed right over K.
+// c[rows, columns] (+)= packed left · packed right over K. The panels of `right` were packed with `right_depth` ≥ K.
 template <class S>
-void multiply_panels(S* c, Size stride, const S* left, const S* right, Size rows, Size columns, Size K, bool add) {
+void multiply_panels(S* c, Size stride, const S* left, const S* right, Size right_depth, Size rows, Size columns, Size K, bool add) {
     constexpr int kWidth = kTileColumns<S>;
     for (Size j = 0; j < columns; j += kWidth) {
         for (Size i = 0; i < rows; i += kTileRows) {
             int tile_rows = static_cast<int>(rows - i < kTileRows ? rows - i : kTileRows);
             int tile_columns = static_cast<int>(columns - j < kWidth ? columns - j : kWidth);
-            micro(K, left + i * K, right + j * K, c + i * stride + j, stride, add, tile_rows, tile_columns);
+            micro(K, left + i * K, right + j * right_depth, c + i * stride + j, stride, add, tile_rows, tile_columns);
         }
     }
 }
@@ -75,7 +75,7 @@ void multiply(S* c, Size stride, const Source<T>& a, Layout layout_a, const Sour
         S* right = arena<1, S>(right_elements<S>(N, depth));
         pack_left(left, a, layout_a, 0, M, k, depth);
         pack_right(right, b, layout_b, 0, N, k, depth);
-        multiply_panels(c, stride, left, right, M, N, depth, add || k > 0);
+        multiply_panels(c, stride, left, right, depth, M, N, depth, add || k > 0);
     }
 }
 

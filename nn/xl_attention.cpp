@@ -1,0 +1,64 @@
+#include "nn/xl_attention.h"
+
+#include "engine/ops/concat_memory.h"
+#include "engine/ops/linear.h"
+#include "engine/ops/slice_rows.h"
+#include "engine/ops/xl_attention.h"
+#include "nn/init.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace nn {
+
+using namespace engine;
+
+XlAttention::XlAttention(const LayerPlace& place, Size heads, Size head_size) : channels_(place.channels) {
+    Size C = place.channels, HS = heads * head_size;
+    auto matrix = [&](Size fan_in) {
+        return truncated_normal(std::sqrt(2.0 / (static_cast<double>(place.depth) * static_cast<double>(fan_in))));
+    };
+    add(query_, "q.w", {C, HS}, matrix(C));
+    add(key_, "k.w", {C, HS}, matrix(C));
+    add(value_, "v.w", {C, HS}, matrix(C));
+    add(position_, "pos.w", {C, HS}, matrix(C));
+    add(output_, "out.w", {HS, C}, matrix(HS));
+    add(content_bias_, "u", {heads, head_size}, constant(0));
+    add(position_bias_, "v", {heads, head_size}, constant(0));
+    add(scale_, "scale", {1}, constant(1.0 / std::sqrt(static_cast<double>(head_size))));
+    content_bias_.decays = position_bias_.decays = false;
+}
+
+const Tensor& PositionTable::get(Exec& exec, Size count, Size channels, Dtype dtype) {
+    Tensor& table = tables_[count];
+    if (!table.defined()) table = ops::sinusoid_positions(exec, count, channels, dtype);
+    return table;
+}
+
+Var XlAttention::attend(Tape& tape, const Var& q, const Var& k, const Var& v, PositionTable& positions) const {
+    const Tensor& positions_SC = positions.get(tape.exec(), k.size(1), channels_, q.dtype());
+    Var heads_BTHS = ops::xl_attention(tape, q, k, v, positions_SC, {position_.var, content_bias_.var, position_bias_.var, scale_.var});
+    return ops::linear(tape, heads_BTHS, output_.var);
+}
+
+Var XlAttention::forward(Tape& tape, const Var& full_BMTC, Size T, PositionTable& positions) const {
+    Var x_BTC = ops::slice_rows(tape, full_BMTC, T);
+    return attend(tape, ops::linear(tape, x_BTC, query_.var), ops::linear(tape, full_BMTC, key_.var),
+                  ops::linear(tape, full_BMTC, value_.var), positions);
+}
+
+Var XlAttention::decode(Tape& tape, const Var& x_BtC, KeyValueCache& cache, Size limit, PositionTable& positions) const {
+    auto append = [&](Tensor& seen, const Var& rows) {
+        if (seen.defined()) return ops::concat_memory(tape, seen, rows);
+        return rows;
+    };
+    Var keys = append(cache.keys, ops::linear(tape, x_BtC, key_.var));
+    Var values = append(cache.values, ops::linear(tape, x_BtC, value_.var));
+    Var y = attend(tape, ops::linear(tape, x_BtC, query_.var), keys, values, positions);
+    Size kept = std::min(limit, keys.size(1));
+    cache.keys = ops::slice_rows(tape, keys, kept).value();
+    cache.values = ops::slice_rows(tape, values, kept).value();
+    return y;
+}
+
+}  // namespace nn

@@ -1,0 +1,36 @@
+#pragma once
+#include "engine/autograd/tape.h"
+#include "nn/feed_forward.h"
+#include "nn/key_value_cache.h"
+
+#include <map>
+
+namespace nn {
+
+// The sinusoids of relative distances, made once for each number of positions.
+class PositionTable {
+  public:
+    const Tensor& get(engine::Exec& exec, Size count, Size channels, Dtype dtype);
+
+  private:
+    std::map<Size, Tensor> tables_;
+};
+
+// Transformer-XL's attention with relative positions, memory and a learned scale (reference: Dai et al. 2019, eq. 4–7; sigma-moe.md 6).
+class XlAttention : public Module {
+  public:
+    XlAttention(const LayerPlace& place, Size heads, Size head_size);
+
+    // full (B,M+T,C): memory and current rows, normalised; queries are the last T positions. → (B,T,C)
+    Var forward(engine::Tape& tape, const Var& full_BMTC, Size T, PositionTable& positions) const;
+    // x (B,t,C): new rows only. Appends their keys and values to the cache and keeps its last `limit` positions afterwards.
+    Var decode(engine::Tape& tape, const Var& x_BtC, KeyValueCache& cache, Size limit, PositionTable& positions) const;
+
+  private:
+    Var attend(engine::Tape& tape, const Var& q, const Var& k, const Var& v, PositionTable& positions) const;
+
+    Size channels_;
+    Parameter query_, key_, value_, position_, output_, content_bias_, position_bias_, scale_;
+};
+
+}  // namespace nn
