@@ -1,0 +1,31 @@
+#pragma once
+// The subcommands. Each stands in a file of its own; command.cpp has their table.
+#include <functional>
+#include <ostream>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace apps {
+
+inline constexpr int kDone = 0, kFailed = 1, kWrongUsage = 2, kStoppedEarly = 75;
+
+struct Command {
+    const char* name;
+    const char* help;
+    // Adds the options to `app` and returns what runs after parsing; its result is the exit code.
+    std::function<int()> (*add)(CLI::App& app);
+};
+
+// What is built, in the order of --help.
+const std::vector<Command>& commands();
+
+std::function<int()> add_info(CLI::App& app);
+
+// The whole program but the process: arguments without the program's name; messages go to `errors`. Never throws.
+int run_program(std::vector<std::string> arguments, std::ostream& errors);
+
+}  // namespace apps
