@@ -1,0 +1,33 @@
+#pragma once
+#include "engine/kernels/product.h"
+
+namespace engine::kernels {
+
+// R = N·K routed rows sorted by expert: rows [offsets[e], offsets[e+1]) belong to expert e and to tokens token[r], ascending within an
+// expert. All arrays stand on the device; only their sizes are known to the host.
+struct Groups {
+    Size experts, rows;
+    const std::int32_t* offsets;   // (E+1)
+    const std::int32_t* token;     // (R)
+    const std::int32_t* position;  // (N,K): the routed row of each choice
+    const std::int32_t* ids;       // (N,K): the expert of each choice
+    Size choices;                  // K
+};
+
+// c[r,:] = a[token[r],:]·b_e.   a (N,K'), b (E·K',G) or, transposed, (E·G,K'); c (R,G).
+template <class D, class T>
+void grouped_gather_product(Exec& exec, Rows<T> c, Rows<const T> a, Rows<const T> b, Layout layout_b, const Groups& groups);
+
+// y[n,:] (+)= Σ_k scale[r]·a[r,:]·b_e over the routed rows r of token n.   a (R,G), b (E·G,C) or, transposed, (E·C,G); y (N,C);
+// scale (R) or null. No N·K·C buffer: on the CPU experts add in ascending order, elsewhere choices add in their own.
+template <class D, class T>
+void grouped_combine_product(Exec& exec, Rows<T> y, bool add, Rows<const T> a, const Sum<T>* scale, Rows<const T> b, Layout layout_b,
+                             const Groups& groups);
+
+// db_e (+)= Σ_r a[r]ᵀ·(c[r]·scale[r]) over rows [begin[e], end[e]).   db (E·A,G) of Sum<T>. One side is gathered through token: a where
+// gather_left, else c; the other has routed rows. The scale (R) or null belongs to the side with routed rows.
+template <class D, class T>
+void grouped_weight_gradient(Exec& exec, Rows<Sum<T>> db, bool add, Rows<const T> a, Rows<const T> c, bool gather_left, const Sum<T>* scale,
+                             const std::int32_t* begin, const std::int32_t* end, const Groups& groups);
+
+}  // namespace engine::kernels

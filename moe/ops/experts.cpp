@@ -1,0 +1,152 @@
+#include "moe/ops/experts.h"
+
+#include "engine/autograd/shard_sum.h"
+#include "engine/base/profile.h"
+#include "engine/kernels/activation.h"
+#include "engine/kernels/grouped_product.h"
+#include "moe/kernels/route_sort.h"
+#include "moe/ops/visit_sum.h"
+
+namespace moe::ops {
+
+using namespace engine;
+using engine::kernels::Layout;
+
+namespace {
+
+// The choices sorted by expert.
+struct Routes {
+    Size experts, choices;
+    Tensor ids, offsets, token, position, shard_begin;
+
+    Routes(Exec& exec, const Tensor& ids_NK, Size E)
+        : experts(E),
+          choices(ids_NK.size(1)),
+          ids(ids_NK),
+          offsets(exec, {E + 1}, Dtype::i32),
+          token(exec, {ids_NK.shape().elements()}, Dtype::i32),
+          position(exec, {ids_NK.shape().elements()}, Dtype::i32),
+          shard_begin(exec, {(exec.shards.count + 1) * E}, Dtype::i32) {
+        kernels::RouteArrays arrays{offsets.data<std::int32_t>(), token.data<std::int32_t>(), position.data<std::int32_t>(),
+                                    shard_begin.data<std::int32_t>()};
+        visit_device(exec, [&]<class D>(D) {
+            kernels::route_sort<D>(exec, arrays, ids.data<std::int32_t>(), ids.size(0), choices, E, exec.shards.count);
+        });
+    }
+    Size rows() const { return token.shape().elements(); }
+    engine::kernels::Groups groups() const {
+        return {experts,
+                rows(),
+                offsets.data<std::int32_t>(),
+                token.data<std::int32_t>(),
+                position.data<std::int32_t>(),
+                ids.data<std::int32_t>(),
+                choices};
+    }
+    const std::int32_t* begin(Size shard) const { return shard_begin.data<std::int32_t>() + shard * experts; }
+};
+
+struct ExpertsNode final : Node {
+    Var x, gates, w1, w2, w3, y;
+    Routes routes;
+    Tensor hidden_RG, linear_RG;  // before the activation; the gated linear unit's other factor
+    Tensor gate_R;
+    engine::ops::Activation kind;
+
+    explicit ExpertsNode(Routes r) : routes(std::move(r)) {}
+    const char* name() const override { return "experts"; }
+    bool is_reached() const override { return y.has_grad(); }
+
+    void backward(Exec& exec) override {
+        visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) { run<D, T>(exec); });
+    }
+
+    template <class D, class T>
+    void run(Exec& exec) {
+        using S = Sum<T>;
+        engine::kernels::Groups groups = routes.groups();
+        bool glu = w3.defined();
+        Rows<const T> dy = y.grad().rows<T>(), hidden = hidden_RG.rows<T>(), linear = glu ? linear_RG.rows<T>() : Rows<const T>{};
+        const S* gate = gate_R.data<S>();
+
+        Tensor da(exec, hidden_RG.shape(), hidden_RG.dtype());
+        engine::kernels::grouped_gather_product<D, T>(exec, da.rows<T>(), dy, w2.value().rows<T>(), Layout::transposed, groups);
+        if (w2.needs_grad()) {
+            Tensor a(exec, hidden_RG.shape(), hidden_RG.dtype());
+            engine::kernels::activation<D, T>(exec, a.rows<T>(), hidden, linear, kind);
+            weight_gradient<D, T>(exec, w2, a.rows<T>(), dy, false, gate, groups);
+        }
+        Tensor dgate_R(exec, gate_R.shape(), gate_R.dtype()), dlinear = glu ? Tensor(exec, hidden_RG.shape(), hidden_RG.dtype()) : Tensor();
+        engine::kernels::activation_backward<D, T>(exec, da.rows<T>(), glu ? dlinear.rows<T>() : Rows<T>{}, dgate_R.data<S>(), da.rows<T>(),
+                                                   hidden, linear, gate, kind);
+        if (gates.needs_grad()) {
+            Tensor dgates = Tensor(exec, gate_R.shape(), gate_R.dtype()).reshaped(gates.shape());
+            kernels::from_routed<D, S>(exec, dgates.data<S>(), dgate_R.data<S>(), groups.position, groups.rows);
+            gates.give_grad(exec, dgates);
+        }
+        if (x.needs_grad()) {
+            GradSlot dx = x.grad_slot(exec);
+            engine::kernels::grouped_combine_product<D, T>(exec, dx.tensor.rows<T>(), dx.add, da.rows<T>(), nullptr, w1.value().rows<T>(),
+                                                           Layout::transposed, groups);
+            if (glu) {
+                engine::kernels::grouped_combine_product<D, T>(exec, dx.tensor.rows<T>(), true, dlinear.rows<T>(), nullptr,
+                                                               w3.value().rows<T>(), Layout::transposed, groups);
+            }
+        }
+        if (w1.needs_grad()) weight_gradient<D, T>(exec, w1, x.value().rows<T>(), da.rows<T>(), true, nullptr, groups);
+        if (glu && w3.needs_grad()) weight_gradient<D, T>(exec, w3, x.value().rows<T>(), dlinear.rows<T>(), true, nullptr, groups);
+    }
+
+    template <class D, class T>
+    void weight_gradient(Exec& exec, const Var& w, Rows<const T> left, Rows<const T> right, bool gather_left, const Sum<T>* scale,
+                         const engine::kernels::Groups& groups) {
+        // One "row" a micro-shard: the leaf takes its shard's part of every expert's rows.
+        sum_over_shards(exec, w.grad_slot(exec), exec.shards.count, [&](const Tensor& out, bool add, Size shard, Size) {
+            engine::kernels::grouped_weight_gradient<D, T>(exec, out.rows<Sum<T>>(), add, left, right, gather_left, scale,
+                                                           routes.begin(shard), routes.begin(shard + 1), groups);
+        });
+    }
+};
+
+}  // namespace
+
+Var experts(Tape& tape, const Var& x_NC, const Choice& choice, const Var& w1_ECG, const Var& w2_EGC, const Var& w3_ECG,
+            engine::ops::Activation activation) {
+    ProfileScope profile("experts");
+    Size E = w1_ECG.size(0), C = w1_ECG.size(1), G = w1_ECG.size(2), N = x_NC.shape().rows();
+    expect(x_NC.size(-1) == C && w2_EGC.shape() == Shape{E, G, C} && (!w3_ECG.defined() || w3_ECG.shape() == w1_ECG.shape()), "experts",
+           "weights do not fit: got x {}, w1 {}, w2 {}", x_NC.shape().text(), w1_ECG.shape().text(), w2_EGC.shape().text());
+    expect(choice.ids_NK.size(0) == N, "experts", "choices do not fit: got {}, expected ({}, K)", choice.ids_NK.shape().text(), N);
+    Exec& exec = tape.exec();
+    ExpertsNode node{Routes(exec, choice.ids_NK, E)};
+    bool recorded = tape.records({x_NC, choice.gates_NK, w1_ECG, w2_EGC, w3_ECG});
+    Var y(Tensor(exec, x_NC.shape(), x_NC.dtype()), recorded);
+    Shape routed{node.routes.rows(), G};
+    node.hidden_RG = Tensor(exec, routed, x_NC.dtype());
+    if (w3_ECG.defined()) node.linear_RG = Tensor(exec, routed, x_NC.dtype());
+    node.gate_R = Tensor(exec, {routed[0]}, sum_dtype(x_NC.dtype()));
+    engine::kernels::Groups groups = node.routes.groups();
+    visit(exec, x_NC.dtype(), [&]<class D, class T>(On<D, T>) {
+        using S = Sum<T>;
+        Rows<const T> x = x_NC.value().rows<T>();
+        kernels::to_routed<D, S>(exec, node.gate_R.data<S>(), choice.gates_NK.value().data<S>(), groups.position, groups.rows);
+        engine::kernels::grouped_gather_product<D, T>(exec, node.hidden_RG.rows<T>(), x, w1_ECG.value().rows<T>(), Layout::normal, groups);
+        if (w3_ECG.defined()) {
+            engine::kernels::grouped_gather_product<D, T>(exec, node.linear_RG.rows<T>(), x, w3_ECG.value().rows<T>(), Layout::normal,
+                                                          groups);
+        }
+        Tensor a(exec, routed, x_NC.dtype());
+        engine::kernels::activation<D, T>(exec, a.rows<T>(), node.hidden_RG.rows<T>(),
+                                          w3_ECG.defined() ? node.linear_RG.rows<T>() : Rows<const T>{}, activation);
+        engine::kernels::grouped_combine_product<D, T>(exec, y.value().rows<T>(), false, a.rows<T>(), node.gate_R.data<S>(),
+                                                       w2_EGC.value().rows<T>(), Layout::normal, groups);
+    });
+    if (recorded) {
+        node.x = x_NC, node.gates = choice.gates_NK, node.w1 = w1_ECG, node.w2 = w2_EGC, node.w3 = w3_ECG, node.y = y,
+        node.kind = activation;
+        tape.record(std::move(node));
+    }
+    return y;
+}
+
+}  // namespace moe::ops
