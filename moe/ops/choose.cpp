@@ -31,7 +31,7 @@ struct ChooseNode final : Node {
 
 Choice choose(Tape& tape, const Var& logits_NE, Size K, kernels::Gate gate, float dropout, std::uint32_t site) {
     ProfileScope profile("choose");
-    Size N = logits_NE.size(0), E = logits_NE.size(1);
+    Size N = logits_NE.shape().rows(), E = logits_NE.size(-1);
     expect(K >= 1 && K <= E, "ffn", "k must be between 1 and n_experts: got k = {}, n_experts = {}; hint: set ffn.k", K, E);
     Exec& exec = tape.exec();
     bool recorded = tape.records({logits_NE}) && gate != kernels::Gate::one;

@@ -32,7 +32,7 @@ struct EntropyNode final : Node {
 Tensor entropy_loss(Tape& tape, const Var& logits_NE, double weight) {
     ProfileScope profile("entropy");
     Exec& exec = tape.exec();
-    Size N = logits_NE.size(0), E = logits_NE.size(1), shards = exec.shards.count, ranks = rank_count(exec);
+    Size N = logits_NE.shape().rows(), E = logits_NE.size(-1), shards = exec.shards.count, ranks = rank_count(exec);
     Tensor leaves = Tensor(exec, {shards * 2 * E}, logits_NE.dtype()).reshaped({shards, 2 * E});
     Tensor loss(exec, {1}, logits_NE.dtype()), log_p_E(exec, {E}, logits_NE.dtype());
     double rows = static_cast<double>(N * ranks);

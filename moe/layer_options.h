@@ -1,0 +1,17 @@
+#pragma once
+#include "engine/ops/activation.h"
+#include "nn/options.h"
+
+namespace moe {
+
+// Options that many methods share (LAYERS.md).
+inline engine::ops::Activation read_activation(const nn::OptionTable& options) {
+    return engine::ops::parse_activation(options.word("activation", "relu", {"relu", "gelu", "gelu-tanh", "silu", "identity"}));
+}
+inline float read_dropout(const nn::OptionTable& options, const char* name) {
+    return static_cast<float>(options.number(name, 0.0, 0.0, 0.999));
+}
+// True for σ-MoE's own initialisation, false for its ablation "standard".
+inline bool read_init(const nn::OptionTable& options) { return options.word("init", "paper", {"paper", "standard"}) == "paper"; }
+
+}  // namespace moe
