@@ -56,6 +56,7 @@ int parse_and_run(std::vector<std::string> arguments) {
 
 const std::vector<Command>& commands() {
     static const std::vector<Command> table{
+        {"layer", "runs one layer of any method, forward and backward, on given weights and inputs", add_layer},
         {"info", "version, build options, devices, limits", add_info},
     };
     return table;

@@ -39,6 +39,10 @@ struct RowContext {
 class FeedForward : public Module {
   public:
     virtual FeedForwardResult forward(engine::Tape& tape, const Var& x_NC, const RowContext& context) = 0;
+    // Rows are not independent: x is (B,T,C) and not just rows.
+    virtual bool mixes_positions() const { return false; }
+    // Needs RowContext::token_ids_N.
+    virtual bool reads_token_ids() const { return false; }
     // 2 per multiply-add, per row, forward; `selector` is the part spent on choosing.
     struct Flops {
         double forward = 0;

@@ -4,13 +4,14 @@
 
 namespace nn {
 
-// y = (x − mean) / √(variance + 1e-5) ∘ weight + bias, row by row; biased variance.
+// y = (x − mean) / √(variance + eps) ∘ weight + bias, row by row; biased variance.
 class LayerNorm : public Module {
   public:
-    explicit LayerNorm(Size channels);
+    explicit LayerNorm(Size channels, double eps = 1e-5);
     Var forward(engine::Tape& tape, const Var& x_NC) const;
 
   private:
+    double eps_;
     Parameter weight_, bias_;
 };
 

@@ -1,0 +1,60 @@
+#include "tests/support/layer_program.h"
+
+#include "apps/command.h"
+#include "engine/io/atomic_file.h"
+#include "engine/io/safetensors.h"
+#include "tests/support/temporary_folder.h"
+
+#include <sstream>
+
+#include <doctest/doctest.h>
+
+namespace tests {
+
+using engine::io::SafetensorsFile;
+
+LayerRun run_layer_program(const std::string& toml, const Arrays& in, const std::vector<std::string>& integers) {
+    TemporaryFolder folder;
+    engine::io::write_file(folder / "layer.toml", toml);
+    engine::io::SafetensorsWriter writer;
+    for (const auto& [name, array] : in) {
+        if (std::find(integers.begin(), integers.end(), name) != integers.end()) {
+            writer.add(name, array.shape, std::vector<std::int32_t>(array.values.begin(), array.values.end()));
+        } else {
+            writer.add(name, array.shape, array.values);
+        }
+    }
+    writer.write(folder / "x.safetensors");
+    std::ostringstream errors;
+    std::filesystem::path y = folder / "y.safetensors";
+    LayerRun run;
+    run.code = apps::run_program(
+        {"layer", (folder / "layer.toml").string(), "--in", (folder / "x.safetensors").string(), "--out", y.string()}, errors);
+    run.message = errors.str();
+    for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+        run.wrote_anything |= entry.path().filename().string().starts_with("y.");
+    }
+    if (run.code != apps::kDone) return run;
+    SafetensorsFile file = SafetensorsFile::open(y);
+    for (const std::string& name : file.names()) {
+        Array array{file.shape(name), {}};
+        if (engine::is_floating(file.dtype(name))) {
+            array.values = file.read<double>(name);
+        } else {
+            std::vector<std::int32_t> whole = file.read<std::int32_t>(name);
+            array.values.assign(whole.begin(), whole.end());
+        }
+        run.out[name] = std::move(array);
+    }
+    return run;
+}
+
+Arrays run_layer(const std::string& toml, const Arrays& in, const std::vector<std::string>& integers) {
+    LayerRun run = run_layer_program(toml, in, integers);
+    INFO(toml);
+    INFO(run.message);
+    REQUIRE(run.code == apps::kDone);
+    return run.out;
+}
+
+}  // namespace tests

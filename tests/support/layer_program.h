@@ -1,0 +1,30 @@
+#pragma once
+// `moegrad layer` as another program would call it: options and tensors into files, the program, tensors out of a file.
+#include "engine/base/shape.h"
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace tests {
+
+struct Array {
+    engine::Shape shape;
+    std::vector<double> values;
+    bool operator==(const Array&) const = default;
+};
+using Arrays = std::map<std::string, Array>;
+
+struct LayerRun {
+    int code = 0;
+    std::string message;          // on stderr
+    bool wrote_anything = false;  // Y or a part of it stands there
+    Arrays out;
+};
+
+// `integers` names those tensors of `in` that are stored as I32; the others are F64.
+LayerRun run_layer_program(const std::string& toml, const Arrays& in, const std::vector<std::string>& integers = {});
+// The same for a run that must go well; fails the test with the message otherwise.
+Arrays run_layer(const std::string& toml, const Arrays& in, const std::vector<std::string>& integers = {});
+
+}  // namespace tests
