@@ -57,6 +57,7 @@ int parse_and_run(std::vector<std::string> arguments) {
 const std::vector<Command>& commands() {
     static const std::vector<Command> table{
         {"layer", "runs one layer of any method, forward and backward, on given weights and inputs", add_layer},
+        {"bench", "time, GB/s, TFLOP/s and fraction of the measured ceiling, per kernel and shape", add_bench},
         {"info", "version, build options, devices, limits", add_info},
     };
     return table;

@@ -23,6 +23,7 @@ struct Command {
 // What is built, in the order of --help.
 const std::vector<Command>& commands();
 
+std::function<int()> add_bench(CLI::App& app);
 std::function<int()> add_info(CLI::App& app);
 std::function<int()> add_layer(CLI::App& app);
 

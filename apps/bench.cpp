@@ -1,0 +1,177 @@
+#include "apps/bench_cases.h"
+#include "apps/command.h"
+#include "engine/base/cpu_level.h"
+#include "engine/base/error.h"
+#include "engine/base/philox.h"
+#include "engine/base/threads.h"
+#include "engine/base/visit.h"
+#include "engine/kernels/ceilings.h"
+#include "engine/memory/pool.h"
+#include "engine/tensor/transfer.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+namespace apps {
+
+using namespace engine;
+
+Tensor random_tensor(Exec& exec, Shape shape, Dtype dtype, std::uint64_t salt) {
+    // A prime number of values, repeated: filling must not take longer than timing.
+    constexpr std::size_t kValues = 65521;
+    std::vector<float> some(kValues), all(static_cast<std::size_t>(shape.elements()));
+    for (std::size_t i = 0; i < kValues; ++i) some[i] = static_cast<float>(2.0 * to_uniform(random_bits(salt, 0, 77, i)) - 1.0);
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = some[i % kValues];
+    return from_host(exec, shape, dtype, all);
+}
+
+namespace {
+
+struct Ceilings {
+    double flops_f32, flops_bf16, copy, read;  // a second; bytes read + written a second
+};
+
+struct Measurement {
+    double least, median;  // seconds
+    long calls;
+};
+
+double seconds_of(const std::function<void()>& run) {
+    auto start = std::chrono::steady_clock::now();
+    run();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// Two warm-ups, then at least five calls and `budget` seconds.
+Measurement measure(const std::function<void()>& run, double budget) {
+    run();
+    run();
+    std::vector<double> times;
+    for (double spent = 0; times.size() < 5 || spent < budget; spent += times.back()) times.push_back(seconds_of(run));
+    std::sort(times.begin(), times.end());
+    return {times.front(), times[times.size() / 2], static_cast<long>(times.size())};
+}
+
+Ceilings measure_ceilings(Exec& exec) {
+    constexpr Size kRounds = 500'000, kElements = Size{1} << 26;
+    Ceilings result{};
+    Tensor x = random_tensor(exec, {kElements}, Dtype::f32, 1), y(exec, {kElements}, Dtype::f32), sink(exec, {1}, Dtype::f32);
+    visit_device(exec, [&]<class D>(D) {
+        if constexpr (!std::is_same_v<D, Simt> && !std::is_same_v<D, Cuda>) {
+            double flops = 0;
+            auto rate = [&](auto run, double work) { return work / measure(run, 0.1).least; };
+            auto f32 = measure([&] { flops = kernels::multiply_add_loop<D, float>(exec, sink.data<float>(), kRounds); }, 0.1);
+            result.flops_f32 = flops / f32.least;
+            auto bf = measure([&] { flops = kernels::multiply_add_loop<D, bf16>(exec, sink.data<float>(), kRounds); }, 0.1);
+            result.flops_bf16 = flops / bf.least;
+            result.read = rate([&] { kernels::read_loop<D>(exec, sink.data<float>(), x.data<float>(), kElements); }, 4.0 * kElements);
+            result.copy = rate([&] { kernels::copy_loop<D>(exec, y.data<float>(), x.data<float>(), kElements); }, 8.0 * kElements);
+        }
+    });
+    return result;
+}
+
+struct Row {
+    const BenchCase* what;
+    Measurement time;
+    double fraction;  // of the ceiling that the case meets first
+};
+
+nlohmann::ordered_json describe(const Ceilings& ceilings, const std::vector<Row>& rows) {
+    nlohmann::ordered_json out;
+    out["cpu_isa"] = cpu_isa();
+    out["threads"] = threads();
+    out["ceilings"] = {{"float32_flops", ceilings.flops_f32},
+                       {"bfloat16_flops", ceilings.flops_bf16},
+                       {"copy_bytes", ceilings.copy},
+                       {"read_bytes", ceilings.read}};
+    out["results"] = nlohmann::ordered_json::array();
+    for (const Row& row : rows) {
+        out["results"].push_back({{"kernel", row.what->kernel},
+                                  {"shape", row.what->shape},
+                                  {"dtype", dtype_name(row.what->dtype)},
+                                  {"seconds_min", row.time.least},
+                                  {"seconds_median", row.time.median},
+                                  {"calls", row.time.calls},
+                                  {"flops", row.what->flops},
+                                  {"bytes", row.what->bytes},
+                                  {"fraction", row.fraction}});
+    }
+    return out;
+}
+
+void print_head(const Ceilings& c) {
+    std::cout << fmt::format(
+        "{} threads, {}; measured ceilings: {:.0f} GFLOP/s float32, {:.0f} GFLOP/s bfloat16, copy {:.1f} GB/s, read {:.1f} GB/s\n\n"
+        "{:<14} {:<42} {:<9} {:>10} {:>10} {:>8} {:>8} {:>8}\n",
+        threads(), cpu_isa(), c.flops_f32 * 1e-9, c.flops_bf16 * 1e-9, c.copy * 1e-9, c.read * 1e-9, "kernel", "shape", "dtype", "ms min",
+        "ms median", "GB/s", "TFLOP/s", "ceiling");
+}
+
+void print_row(const Row& row) {
+    std::cout << fmt::format("{:<14} {:<42} {:<9} {:>10.3f} {:>10.3f} {:>8.1f} {:>8.3f} {:>6.0f} %", row.what->kernel, row.what->shape,
+                             dtype_name(row.what->dtype), row.time.least * 1e3, row.time.median * 1e3,
+                             row.what->bytes / row.time.least * 1e-9, row.what->flops / row.time.least * 1e-12, 100 * row.fraction)
+              << std::endl;
+}
+
+struct BenchOptions {
+    std::vector<std::string> kernels;
+    std::string dtype;
+    int threads = 0;
+    double seconds = 0.3;
+    bool as_json = false;
+};
+
+std::vector<BenchCase> chosen_cases(const BenchOptions& options) {
+    std::vector<BenchCase> all, chosen;
+    for (auto list : {product_cases(), kernel_cases(), layer_cases()}) all.insert(all.end(), list.begin(), list.end());
+    std::vector<std::string> names;
+    for (const BenchCase& one : all) {
+        if (names.empty() || names.back() != one.kernel) names.push_back(one.kernel);
+        bool named =
+            options.kernels.empty() || std::find(options.kernels.begin(), options.kernels.end(), one.kernel) != options.kernels.end();
+        if (named && (options.dtype.empty() || options.dtype == dtype_name(one.dtype))) chosen.push_back(one);
+    }
+    for (const std::string& wanted : options.kernels) {
+        if (std::find(names.begin(), names.end(), wanted) != names.end()) continue;
+        throw UsageError(fmt::format("[bench] unknown kernel: got {}, expected one of {}", wanted, fmt::join(names, ", ")));
+    }
+    return chosen;
+}
+
+int run_bench(const BenchOptions& options) {
+    std::vector<BenchCase> cases = chosen_cases(options);
+    if (options.threads > 0) set_threads(options.threads);
+    Exec exec{.device = {DeviceKind::cpu, 0}, .pool = &pool_of({DeviceKind::cpu, 0})};
+    Ceilings ceilings = measure_ceilings(exec);
+    std::vector<Row> rows;
+    if (!options.as_json) print_head(ceilings);
+    for (const BenchCase& one : cases) {
+        Row row{&one, measure(one.prepare(exec), options.seconds), 0};
+        double at_flops = one.flops / (one.dtype == Dtype::bf16 ? ceilings.flops_bf16 : ceilings.flops_f32);
+        row.fraction = std::max(at_flops, one.bytes / ceilings.copy) / row.time.least;
+        rows.push_back(row);
+        if (!options.as_json) print_row(row);
+    }
+    if (options.as_json) std::cout << describe(ceilings, rows).dump(2) << std::endl;
+    return kDone;
+}
+
+}  // namespace
+
+std::function<int()> add_bench(CLI::App& app) {
+    auto options = std::make_shared<BenchOptions>();
+    app.add_option("kernel", options->kernels, "what to time; all by default");
+    app.add_option("--dtype", options->dtype, "float32 or bfloat16; both by default")->check(CLI::IsMember({"float32", "bfloat16"}));
+    app.add_option("--threads", options->threads, "threads; all by default")->check(CLI::Range(1, 1024));
+    app.add_option("--seconds", options->seconds, "time spent on a case at the least")->check(CLI::Range(0.0, 60.0));
+    app.add_flag("--json", options->as_json, "print one JSON document");
+    return [options] { return run_bench(*options); };
+}
+
+}  // namespace apps

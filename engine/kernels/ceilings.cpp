@@ -1,0 +1,75 @@
+#include "engine/kernels/ceilings.h"
+
+#include "engine/base/threads.h"
+#include "engine/kernels/tile/vector.h"
+#include "engine/memory/scratch.h"
+
+#include <algorithm>
+
+namespace engine::kernels {
+
+inline namespace ENGINE_DEVICE {
+
+constexpr Size kLoopElements = Size{1} << 18;
+constexpr int kChains = 12;  // enough to hide the latency of a multiply-add on two ports
+
+// Keeps a value in a register and the compiler from reasoning about it.
+template <class V>
+inline void keep(V& value) {
+    asm volatile("" : "+v"(value));
+}
+
+}  // namespace ENGINE_DEVICE
+
+template <class D, class T>
+double multiply_add_loop(Exec& exec, float* sink, Size rounds) {
+    Scratch<float> sums(exec, threads() * 16);
+    parallel_for(threads(), [&](Size task) {
+        tile::Vector<float> chain[kChains], factor = tile::broadcast(0.999f), term = tile::broadcast(0.001f);
+#pragma GCC unroll 12
+        for (int i = 0; i < kChains; ++i) chain[i] = tile::broadcast(static_cast<float>(i));
+        for (Size round = 0; round < rounds; ++round) {
+#pragma GCC unroll 12
+            for (int i = 0; i < kChains; ++i) {
+                chain[i] = tile::multiply_add(chain[i], factor, term);
+                keep(chain[i]);
+            }
+        }
+#pragma GCC unroll 12
+        for (int i = 1; i < kChains; ++i) chain[0] += chain[i];
+        sums[task * 16] = chain[0][0];
+    });
+    *sink = 0;
+    for (int i = 0; i < threads(); ++i) *sink += sums[i * 16];
+    return 2.0 * kChains * tile::kLanes<float> * static_cast<double>(rounds) * threads();
+}
+
+template <class D>
+void read_loop(Exec& exec, float* sink, const float* x, Size count) {
+    Size blocks = (count + kLoopElements - 1) / kLoopElements;
+    Scratch<float> sums(exec, blocks);
+    parallel_blocks(count, kLoopElements, [&](Size first, Size last) {
+        constexpr int kWidth = tile::kLanes<float>;
+        tile::Vector<float> sum[4] = {};
+        Size i = first;
+        for (; i + 4 * kWidth <= last; i += 4 * kWidth) {
+            for (int v = 0; v < 4; ++v) sum[v] += tile::load_vector(x + i + v * kWidth);
+        }
+        sum[0] += sum[1] + sum[2] + sum[3];
+        sums[first / kLoopElements] = sum[0][0];
+    });
+    *sink = 0;
+    for (Size i = 0; i < blocks; ++i) *sink += sums[i];
+}
+
+template <class D>
+void copy_loop(Exec&, float* y, const float* x, Size count) {
+    parallel_blocks(count, kLoopElements, [&](Size first, Size last) { std::copy(x + first, x + last, y + first); });
+}
+
+template double multiply_add_loop<Here, float>(Exec&, float*, Size);
+template double multiply_add_loop<Here, bf16>(Exec&, float*, Size);
+template void read_loop<Here>(Exec&, float*, const float*, Size);
+template void copy_loop<Here>(Exec&, float*, const float*, Size);
+
+}  // namespace engine::kernels
