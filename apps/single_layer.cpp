@@ -3,6 +3,7 @@
 #include "engine/base/error.h"
 #include "engine/ops/concat_memory.h"
 #include "moe/methods/table.h"
+#include "nn/attention.h"
 #include "nn/layer_norm.h"
 #include "nn/rms_norm.h"
 #include "nn/xl_attention.h"
@@ -45,6 +46,21 @@ class NormLayer final : public SingleLayer {
     Norm norm_;
 };
 
+class AttentionLayer final : public SingleLayer {
+  public:
+    AttentionLayer(const OptionTable& options, const LayerPlace& place)
+        : attention_(place, options.size("heads"), options.flag("rope", false), options.flag("bias", false)) {}
+    nn::Module& module() override { return attention_; }
+    bool mixes_positions() const override { return true; }
+    FeedForwardResult forward(Tape& tape, const LayerInputs& inputs) override {
+        return {.y_NC = attention_.forward(tape, inputs.x, positions_)};
+    }
+
+  private:
+    nn::Attention attention_;
+    nn::RotaryTable positions_;
+};
+
 class XlAttentionLayer final : public SingleLayer {
   public:
     XlAttentionLayer(const OptionTable& options, const LayerPlace& place)
@@ -77,6 +93,7 @@ std::unique_ptr<SingleLayer> make(const OptionTable& options, const LayerPlace& 
 }
 
 constexpr Kind kKinds[] = {
+    {"attention", make<AttentionLayer>},
     {"xl-attention", make<XlAttentionLayer>},
     {"layer-norm", make<NormLayer<nn::LayerNorm>>},
     {"rms-norm", make<NormLayer<nn::RmsNorm>>},

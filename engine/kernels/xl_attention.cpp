@@ -45,22 +45,9 @@ void forward_head(const XlHead<T>& head, Rows<T> y, Sum<T>* lse) {
         head.biased_queries(content, head.in.u, first, rows);
         head.biased_queries(position, head.in.v_bias, first, rows);
         raw_scores(head, raw, shifted, stride, content, position, keys, positions, first, rows);
-        for (Size i = 0; i < rows; ++i) {
-            S* row = raw + i * stride;
-            Size seen = head.memory() + first + i + 1;
-            for (Size j = 0; j < seen; ++j) row[j] *= scale;
-            S most = max_lanes<S>(seen, [&](Size j) { return row[j]; });
-            for (Size j = 0; j < seen; ++j) row[j] = exp_of(row[j] - most);
-            S sum = sum_lanes<S>(seen, [&](Size j) { return row[j]; });
-            S share = S(1) / sum;
-            for (Size j = 0; j < seen; ++j) row[j] *= share;
-            lse[first + i] = most + std::log(sum);
-        }
+        for (Size i = 0; i < rows; ++i) { lse[first + i] = softmax_row(raw + i * stride, head.memory() + first + i + 1, scale); }
         multiply_dense(out, shape.Sh, raw, stride, values, shape.S, 0, rows, shape.Sh, visible, false);
-        for (Size i = 0; i < rows; ++i) {
-            T* to = y.row(head.b * shape.T + first + i) + head.column();
-            for (Size c = 0; c < shape.Sh; ++c) to[c] = store<T>(out[i * shape.Sh + c]);
-        }
+        write_rows(y, head.b * shape.T + first, head.column(), out, rows, shape.Sh, false);
     }
 }
 

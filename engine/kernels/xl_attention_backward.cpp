@@ -16,20 +16,6 @@ struct XlSums {
     double* dscale;  // (1)
 };
 
-// c (M,N) += aᵀ·b with a (K,M) of row stride a_stride and b (K,N) dense.
-template <class S>
-void add_transposed_product(S* c, Size stride, const S* a, Size a_stride, const S* b, Size M, Size N, Size K) {
-    tile::multiply(c, stride, tile::Source<S>{a, a_stride}, Layout::transposed, tile::Source<S>{b, N}, Layout::normal, M, N, K, true);
-}
-
-template <class T>
-void write_rows(Rows<T> to, Size first_row, Size column, const Sum<T>* from, Size rows, Size columns, bool add) {
-    for (Size i = 0; i < rows; ++i) {
-        T* out = to.row(first_row + i) + column;
-        for (Size c = 0; c < columns; ++c) out[c] = store<T>((add ? load(out[c]) : Sum<T>(0)) + from[i * columns + c]);
-    }
-}
-
 // s: scores, unscaled, on entry; afterwards the gradient of the unscaled scores. p: probabilities. dp: gradient of p.
 // Returns Σ_j p(dp − δ)·(s − centre), δ = Σ p·dp: any centre is right since Σ p(dp − δ) = 0; the mean Σ p·s keeps rounding small.
 template <class S>
@@ -77,10 +63,7 @@ void backward_head(const XlHead<T>& head, const XlAttentionGradients<T>& out, co
         head.biased_queries(content, head.in.u, first, rows);
         head.biased_queries(position, head.in.v_bias, first, rows);
         raw_scores(head, s, shifted, stride, content, position, keys_t, positions_t, first, rows);
-        for (Size i = 0; i < rows; ++i) {
-            const T* from = dy.row(head.b * shape.T + first + i) + head.column();
-            for (Size c = 0; c < Sh; ++c) dout[i * Sh + c] = load(from[c]);
-        }
+        read_rows(dout, dy, head.b * shape.T + first, head.column(), rows, Sh);
         multiply_dense(dp, stride, dout, Sh, values_t, Sh, 0, rows, visible, Sh, false);
         Size lowest = shape.T - (first + rows);
         for (Size i = 0; i < rows; ++i) {

@@ -1,16 +1,9 @@
 #pragma once
 // What forward and backward of xl_attention share: one sequence's head, packed once, and the scores of a block of its queries.
-#include "engine/kernels/lanes.h"
-#include "engine/kernels/tile/panels.h"
-#include "engine/kernels/vector_math.h"
+#include "engine/kernels/attention_block.h"
 #include "engine/kernels/xl_attention.h"
 
-#include <algorithm>
-#include <cmath>
-
 namespace engine::kernels::inline ENGINE_DEVICE {
-
-inline constexpr Size kQueryBlock = 4 * tile::kTileRows;
 
 // One head of one sequence.
 template <class T>
@@ -35,21 +28,6 @@ struct XlHead {
         }
     }
 };
-
-template <class S>
-Size right_panel_elements(Size columns, Size depth) {
-    return tile::panels(columns, tile::kTileColumns<S>) * tile::kTileColumns<S> * depth + 64;
-}
-
-// A dense left operand (rows, K) times a packed right one, whose panels have depth `right_depth`; columns from `first_column`, a multiple
-// of the panel's width.
-template <class S>
-void multiply_dense(S* c, Size stride, const S* a, Size a_stride, const S* right, Size right_depth, Size first_column, Size rows,
-                    Size columns, Size K, bool add) {
-    S* left = tile::arena<0, S>(tile::left_elements<S>(rows, K));
-    tile::pack_left(left, tile::Source<S>{a, a_stride}, Layout::normal, 0, rows, 0, K);
-    tile::multiply_panels(c, stride, left, right + first_column * right_depth, right_depth, rows, columns, K, add);
-}
 
 // Unscaled scores of `rows` queries from `first` on against all keys that the last of them sees: raw[i·stride + j].
 // `shifted` takes the position terms before they are moved to their keys.
