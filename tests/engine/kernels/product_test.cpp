@@ -70,7 +70,8 @@ TEST_CASE_DEVICES("product equals its formula in every layout, at odd and tiny s
     struct Sizes {
         Size M, N, K;
     };
-    for (auto [M, N, K] : {Sizes{1, 1, 1}, Sizes{3, 5, 7}, Sizes{13, 31, 17}, Sizes{29, 33, 15}, Sizes{16, 48, 1}, Sizes{5, 100, 9}, Sizes{5, 3, 401}}) {
+    for (auto [M, N, K] :
+         {Sizes{1, 1, 1}, Sizes{3, 5, 7}, Sizes{13, 31, 17}, Sizes{29, 33, 15}, Sizes{16, 48, 1}, Sizes{5, 100, 9}, Sizes{5, 3, 401}}) {
         for (Layout la : kLayouts) {
             for (Layout lb : kLayouts) {
                 Operands o = operands(exec, Dtype::f32, M, N, K, la, lb);
