@@ -26,6 +26,7 @@ const std::vector<Command>& commands();
 std::function<int()> add_bench(CLI::App& app);
 std::function<int()> add_info(CLI::App& app);
 std::function<int()> add_layer(CLI::App& app);
+std::function<int()> add_prepare(CLI::App& app);
 
 // The whole program but the process: arguments without the program's name; messages go to `errors`. Never throws.
 int run_program(std::vector<std::string> arguments, std::ostream& errors);
