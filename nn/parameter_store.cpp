@@ -40,7 +40,9 @@ ParameterStore::ParameterStore(Exec& exec, Module& module, Dtype dtype, std::uin
     }
     for (const Place& place : places_) {
         Parameter& parameter = *place.parameter;
-        copy_from_host(exec, view(master_, place), parameter.initial(parameter.shape, seed_for(seed, parameter.name)));
+        if (!exec.device.is_dry()) {
+            copy_from_host(exec, view(master_, place), parameter.initial(parameter.shape, seed_for(seed, parameter.name)));
+        }
         Tensor value = view(compute_, place);
         parameter.var = trains ? Var::parameter(value, view(gradient_, place)) : Var(value);
     }

@@ -24,6 +24,8 @@ std::string device_name(Device device) {
             return "simt";
         case DeviceKind::cuda:
             return fmt::format("cuda:{}", device.index);
+        case DeviceKind::dry:
+            return "dry";
     }
     return "unknown";
 }

@@ -26,6 +26,8 @@ void visit_dtype(Dtype dtype, F&& f) {
 template <class F>
 void visit_device(const Exec& exec, F&& f) {
     switch (exec.device.kind) {
+        case DeviceKind::dry:
+            return;
         case DeviceKind::simt:
             return f(Simt{});
         case DeviceKind::cuda:

@@ -41,7 +41,7 @@ Pool::Pool(Device device) : device_(device) {
 
 Pool::~Pool() {
     for (Segment& segment : segments_) {
-        if (device_.on_host()) {
+        if (device_.kind != DeviceKind::cuda) {
             POOL_UNPOISON(segment.base, segment.size);
             munmap(segment.base, segment.size);
         } else {
@@ -53,8 +53,9 @@ Pool::~Pool() {
 void Pool::add_segment(std::size_t at_least) {
     std::size_t size = (std::max(at_least, kSegmentBytes) + 4095) / 4096 * 4096;
     void* base = nullptr;
-    if (device_.on_host()) {
-        base = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (device_.kind != DeviceKind::cuda) {
+        base =
+            mmap(nullptr, size, device_.is_dry() ? PROT_NONE : PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         expect(base != MAP_FAILED, "pool",
                "out of memory: asked for {} bytes beside {} in use; hint: a smaller train.batch, or train.accumulate", size, in_use_);
     } else {
@@ -109,7 +110,7 @@ void* Pool::take(std::size_t bytes) {
     char* memory = segment.base + found.offset;
     log_.taken(memory, size);
     POOL_UNPOISON(memory, bytes);
-    if (fill_ >= 0) {
+    if (fill_ >= 0 && !device_.is_dry()) {
         if (device_.on_host()) {
             std::memset(memory, fill_, bytes);
         } else {

@@ -41,7 +41,7 @@ void by_dtype(Dtype dtype, F&& f) {
 // Runs f on the tensor's bytes in host memory, which are brought and taken back where the device is elsewhere.
 template <class F>
 void with_host_bytes(const Exec& exec, const Tensor& tensor, bool write_back, F&& f) {
-    if (tensor.bytes() == 0) return;
+    if (tensor.bytes() == 0 || tensor.device().is_dry()) return;
     if (tensor.device().on_host()) return f(static_cast<char*>(tensor.address()));
     std::size_t span =
         to_size(((tensor.shape().rows() - 1) * tensor.row_stride() + tensor.shape().columns()) * element_bytes(tensor.dtype()));
@@ -54,7 +54,7 @@ void with_host_bytes(const Exec& exec, const Tensor& tensor, bool write_back, F&
 }  // namespace
 
 void fill_zero(const Exec& exec, const Tensor& tensor) {
-    if (tensor.bytes() == 0) return;
+    if (tensor.bytes() == 0 || tensor.device().is_dry()) return;
     Size element = element_bytes(tensor.dtype());
     Size rows = tensor.shape().rows(), columns = tensor.shape().columns(), stride = tensor.row_stride();
     auto clear = [&](Size offset, Size count) {
@@ -79,7 +79,7 @@ Tensor zeros(const Exec& exec, Shape shape, Dtype dtype) {
 void copy(const Exec& exec, const Tensor& to, const Tensor& from) {
     expect(to.shape() == from.shape() && to.dtype() == from.dtype(), "copy", "tensors differ: got {} {}, expected {} {}",
            from.shape().text(), dtype_name(from.dtype()), to.shape().text(), dtype_name(to.dtype()));
-    if (to.bytes() == 0) return;
+    if (to.bytes() == 0 || to.device().is_dry()) return;
     Size element = element_bytes(to.dtype()), rows = to.shape().rows(), columns = to.shape().columns();
     auto move = [&](Size to_offset, Size from_offset, Size count) {
         char* target = static_cast<char*>(to.address()) + to_offset * element;
