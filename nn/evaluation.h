@@ -12,7 +12,8 @@ struct EvaluationSums {
 };
 
 // Cross-entropy of one window (B,T) given the memory that earlier windows left, which it advances. Nothing is recorded or dropped out.
+// `logits`, where given, becomes the logits (B·T,V).
 EvaluationSums evaluate_window(engine::Exec& exec, LanguageModel& model, const Tensor& ids_BT, const Tensor& targets_BT,
-                               ModelMemory& memory);
+                               ModelMemory& memory, Tensor* logits = nullptr);
 
 }  // namespace nn

@@ -29,14 +29,15 @@ XlAttention::XlAttention(const LayerPlace& place, Size heads, Size head_size) : 
     content_bias_.decays = position_bias_.decays = false;
 }
 
-const Tensor& PositionTable::get(Exec& exec, Size count, Size channels, Dtype dtype) {
-    Tensor& table = tables_[count];
-    if (!table.defined()) table = ops::sinusoid_positions(exec, count, channels, dtype);
-    return table;
+Tensor PositionTable::get(Exec& exec, Size count, Size channels, Dtype dtype) {
+    Size have = table_.defined() ? table_.size(0) : 0;
+    // Decoding asks for one more each time: doubling keeps the making cheap.
+    if (have < count) table_ = ops::sinusoid_positions(exec, have == 0 ? count : std::max(count, 2 * have), channels, dtype);
+    return table_.row_range(table_.size(0) - count, count);
 }
 
 Var XlAttention::attend(Tape& tape, const Var& q, const Var& k, const Var& v, PositionTable& positions) const {
-    const Tensor& positions_SC = positions.get(tape.exec(), k.size(1), channels_, q.dtype());
+    Tensor positions_SC = positions.get(tape.exec(), k.size(1), channels_, q.dtype());
     Var heads_BTHS = ops::xl_attention(tape, q, k, v, positions_SC, {position_.var, content_bias_.var, position_bias_.var, scale_.var});
     return ops::linear(tape, heads_BTHS, output_.var);
 }

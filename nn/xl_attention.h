@@ -3,17 +3,15 @@
 #include "nn/feed_forward.h"
 #include "nn/key_value_cache.h"
 
-#include <map>
-
 namespace nn {
 
-// The sinusoids of relative distances, made once for each number of positions.
+// The sinusoids of relative distances. The rows of fewer positions are the last of those of more, so one table serves all.
 class PositionTable {
   public:
-    const Tensor& get(engine::Exec& exec, Size count, Size channels, Dtype dtype);
+    Tensor get(engine::Exec& exec, Size count, Size channels, Dtype dtype);
 
   private:
-    std::map<Size, Tensor> tables_;
+    Tensor table_;
 };
 
 // Transformer-XL's attention with relative positions, memory and a learned scale (reference: Dai et al. 2019, eq. 4–7; sigma-moe.md 6).
