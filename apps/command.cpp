@@ -59,6 +59,7 @@ const std::vector<Command>& commands() {
         {"prepare", "text, folders, JSON lines, archives to a store of tokens", add_prepare},
         {"layer", "runs one layer of any method, forward and backward, on given weights and inputs", add_layer},
         {"bench", "time, GB/s, TFLOP/s and fraction of the measured ceiling, per kernel and shape", add_bench},
+        {"compare", "one HTML report of one run or many: losses, costs, experts, settings", add_compare},
         {"info", "version, build options, devices, limits", add_info},
     };
     return table;

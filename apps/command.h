@@ -24,6 +24,7 @@ struct Command {
 const std::vector<Command>& commands();
 
 std::function<int()> add_bench(CLI::App& app);
+std::function<int()> add_compare(CLI::App& app);
 std::function<int()> add_info(CLI::App& app);
 std::function<int()> add_layer(CLI::App& app);
 std::function<int()> add_prepare(CLI::App& app);

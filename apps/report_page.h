@@ -1,0 +1,20 @@
+#pragma once
+// The self-contained HTML page: apps/report/page.html with its style, its scripts, Chart.js and the document put in.
+#include "apps/report_run.h"
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace apps {
+
+// Text as it may stand in HTML, inside elements and quoted attributes.
+std::string html_text(std::string_view text);
+
+// JSON as it may stand inside <script>: nothing in it can end the element or open a comment.
+std::string script_json(const nlohmann::ordered_json& document);
+
+std::string report_page(const std::vector<RunReport>& runs);
+
+}  // namespace apps
