@@ -56,7 +56,6 @@ int parse_and_run(std::vector<std::string> arguments) {
 
 const std::vector<Command>& commands() {
     static const std::vector<Command> table{
-        {"prepare", "text, folders, JSON lines, archives to a store of tokens", add_prepare},
         {"layer", "runs one layer of any method, forward and backward, on given weights and inputs", add_layer},
         {"bench", "time, GB/s, TFLOP/s and fraction of the measured ceiling, per kernel and shape", add_bench},
         {"compare", "one HTML report of one run or many: losses, costs, experts, settings", add_compare},
@@ -73,11 +72,7 @@ int run_program(std::vector<std::string> arguments, std::ostream& errors) {
         return kWrongUsage;
     } catch (const engine::Error& error) { errors << "moegrad: " << one_line(error.what()) << std::endl; } catch (const std::bad_alloc&) {
         errors << "moegrad: [memory] out of memory" << std::endl;
-    } catch (const std::exception& error) {
-        // Libraries that know no engine::Error name their op as well.
-        std::string text = one_line(error.what());
-        errors << "moegrad: " << (text.starts_with("[") ? "" : "[failed] ") << text << std::endl;
-    }
+    } catch (const std::exception& error) { errors << "moegrad: [failed] " << one_line(error.what()) << std::endl; }
     return kFailed;
 }
 

@@ -1,0 +1,124 @@
+#include "moe/ops/batch_norm.h"
+
+#include "engine/autograd/shard_sum.h"
+#include "engine/base/profile.h"
+#include "engine/comm/communicator.h"
+#include "moe/kernels/batch_norm.h"
+
+namespace moe::ops {
+
+using namespace engine;
+
+namespace {
+
+constexpr double kEps = 1e-5;
+
+// leaf(out, first_row, rows) for each of this rank's micro-shards; returns scale · their tree over all ranks. `leaves` keeps this rank's.
+template <class Leaf>
+Tensor sum_over_pass(Exec& exec, Tensor& leaves, Size rows, Size columns, Dtype dtype, double scale, Leaf&& leaf) {
+    Size shards = exec.shards.count, ranks = rank_count(exec);
+    expect(rows % shards == 0, "batch_norm", "rows do not divide into micro-shards: got {} rows, {} shards", rows, shards);
+    leaves = Tensor(exec, {shards * columns}, dtype).reshaped({shards, columns});
+    for (Size s = 0; s < shards; ++s) leaf(leaves.row_range(s, 1), s * (rows / shards), rows / shards);
+    Tensor all = leaves, sum(exec, {columns}, dtype);
+    if (ranks > 1) {
+        all = Tensor(exec, {ranks * shards * columns}, dtype).reshaped({ranks * shards, columns});
+        exec.communicator->all_gather(exec, all, leaves);
+    }
+    visit(exec, dtype, [&]<class D, class S>(On<D, S>) {
+        if constexpr (!std::is_same_v<S, bf16>) kernels::leaf_tree<D, S>(exec, sum.data<S>(), all.rows<S>(), scale);
+    });
+    return sum;
+}
+
+struct BatchNormNode final : Node {
+    Var x, w_F, b_F, y;
+    Tensor mean_F, rate_F;
+    bool over_pass;  // the statistics are x's own
+
+    BatchNormNode(Var x_, Var w, Var b, Var y_, Tensor mean, Tensor rate, bool over_pass_)
+        : x(std::move(x_)),
+          w_F(std::move(w)),
+          b_F(std::move(b)),
+          y(std::move(y_)),
+          mean_F(std::move(mean)),
+          rate_F(std::move(rate)),
+          over_pass(over_pass_) {}
+    const char* name() const override { return "batch_norm"; }
+    bool is_reached() const override { return y.has_grad(); }
+
+    void backward(Exec& exec) override {
+        visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
+            using S = Sum<T>;
+            Rows<const T> dy = y.grad().rows<T>(), rows = x.value().rows<T>();
+            Size F = rows.columns;
+            const S *mean = mean_F.data<S>(), *rate = rate_F.data<S>();
+            Tensor leaves, means;
+            auto leaf = [&](const Tensor& out, Size first, Size count) {
+                kernels::batch_norm_gradient_leaf<D, T>(exec, out.data<S>(), dy.slice(first, count), rows.slice(first, count), mean, rate);
+            };
+            double rows_of_pass = static_cast<double>(rows.rows * rank_count(exec));
+            if (over_pass) means = sum_over_pass(exec, leaves, rows.rows, 2 * F, dtype_of<S>(), 1 / rows_of_pass, leaf);
+            if (x.needs_grad()) {
+                GradSlot dx = x.grad_slot(exec);
+                kernels::batch_norm_backward<D, T>(exec, dx.tensor.rows<T>(), dx.add, dy, rows, mean, rate, w_F.value().data<T>(),
+                                                   means.defined() ? means.data<S>() : nullptr);
+            }
+            if (!w_F.needs_grad() && !b_F.needs_grad()) return;
+            // This rank's share of the parameters' gradients: the tree over its own leaves.
+            Tensor own(exec, {2 * F}, dtype_of<S>());
+            if (leaves.defined()) {
+                kernels::leaf_tree<D, S>(exec, own.data<S>(), leaves.rows<S>(), 1);
+            } else {
+                sum_over_shards(exec, {own, false}, rows.rows,
+                                [&](const Tensor& out, bool, Size first, Size count) { leaf(out, first, count); });
+            }
+            if (b_F.needs_grad()) b_F.give_grad(exec, own.view_at(0, {F}, F));
+            if (w_F.needs_grad()) w_F.give_grad(exec, own.view_at(F, {F}, F));
+        });
+    }
+};
+
+}  // namespace
+
+Var batch_norm(Tape& tape, const Var& x_NF, const Var& w_F, const Var& b_F, nn::State& running_mean, nn::State& running_variance) {
+    ProfileScope profile("batch_norm");
+    Exec& exec = tape.exec();
+    Size N = x_NF.shape().rows(), F = x_NF.size(-1);
+    expect(w_F.shape() == Shape{F} && b_F.shape() == Shape{F}, "batch_norm",
+           "weight and bias must have one value a channel: got {} and {}, expected ({})", w_F.shape().text(), b_F.shape().text(), F);
+    bool trains = tape.training(), recorded = tape.records({x_NF, w_F, b_F});
+    double rows_of_pass = static_cast<double>(N * rank_count(exec));
+    expect(!trains || rows_of_pass > 1, "batch_norm",
+           "one row has no variance: got N = 1 in training, expected at least 2; hint: mode = \"eval\", or query_norm = \"layer\"");
+    Dtype wide = sum_dtype(x_NF.dtype());
+    Var y(Tensor(exec, x_NF.shape(), x_NF.dtype()), recorded);
+    Tensor mean = running_mean.value, variance = running_variance.value, rate(exec, {F}, wide);
+    visit(exec, x_NF.dtype(), [&]<class D, class T>(On<D, T>) {
+        using S = Sum<T>;
+        Rows<const T> x = x_NF.value().rows<T>();
+        if (trains) {
+            Tensor leaves;
+            mean = sum_over_pass(exec, leaves, N, F, wide, 1 / rows_of_pass, [&](const Tensor& out, Size first, Size count) {
+                kernels::batch_norm_leaf<D, T>(exec, out.data<S>(), x.slice(first, count), nullptr);
+            });
+            variance = sum_over_pass(exec, leaves, N, F, wide, 1 / rows_of_pass, [&](const Tensor& out, Size first, Size count) {
+                kernels::batch_norm_leaf<D, T>(exec, out.data<S>(), x.slice(first, count), mean.data<S>());
+            });
+            Tensor old_mean = running_mean.next.defined() ? running_mean.next : running_mean.value;
+            Tensor old_variance = running_variance.next.defined() ? running_variance.next : running_variance.value;
+            Tensor next_mean(exec, {F}, wide), next_variance(exec, {F}, wide);
+            kernels::batch_norm_running<D, S>(exec, next_mean.data<S>(), next_variance.data<S>(), old_mean.data<S>(),
+                                              old_variance.data<S>(), mean.data<S>(), variance.data<S>(), F, rows_of_pass);
+            running_mean.next = next_mean;
+            running_variance.next = next_variance;
+        }
+        kernels::batch_norm_rate<D, S>(exec, rate.data<S>(), variance.data<S>(), F, kEps);
+        kernels::batch_norm<D, T>(exec, y.value().rows<T>(), x, mean.data<S>(), rate.data<S>(), w_F.value().data<T>(),
+                                  b_F.value().data<T>());
+    });
+    if (recorded) tape.record(BatchNormNode{x_NF, w_F, b_F, y, mean, rate, trains});
+    return y;
+}
+
+}  // namespace moe::ops

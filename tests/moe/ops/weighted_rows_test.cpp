@@ -1,0 +1,70 @@
+#include "moe/ops/weighted_rows.h"
+
+#include "engine/autograd/gradient_check.h"
+#include "engine/tensor/transfer.h"
+#include "tests/support/devices.h"
+#include "tests/support/random.h"
+
+using namespace engine;
+using tests::random_values;
+
+namespace {
+
+Tensor some_ids(Exec& exec, Size N, Size J, Size M) {
+    std::vector<std::int32_t> ids;
+    for (double value : random_values(N * J, 9)) ids.push_back(static_cast<std::int32_t>((value + 1) / 2 * static_cast<double>(M)));
+    return from_host(exec, {N, J}, Dtype::i32, ids);
+}
+
+}  // namespace
+
+TEST_CASE("dots and sums of chosen rows have the gradients of central differences, in one and in several micro-shards") {
+    Exec exec;
+    for (int shards : {1, 3}) {
+        exec.shards = {0, shards, shards};
+        Var x(from_host(exec, {6, 5}, Dtype::f64, random_values(30, 1)), true),
+            keys(from_host(exec, {7, 5}, Dtype::f64, random_values(35, 2)), true),
+            values(from_host(exec, {7, 5}, Dtype::f64, random_values(35, 3)), true);
+        Tensor ids = some_ids(exec, 6, 4, 7);
+        CHECK(gradient_error(exec, {x, keys, values}, [&](Tape& tape) {
+                  moe::ops::ChosenRows rows = moe::ops::chosen_rows(exec, ids, 7, true);
+                  return moe::ops::row_combine(tape, moe::ops::row_dots(tape, x, keys, rows), values, rows);
+              }) < 1e-7);
+    }
+}
+
+TEST_CASE("weights of a table that is not trained get their gradient all the same") {
+    Exec exec;
+    Var w(from_host(exec, {6, 4}, Dtype::f64, random_values(24, 1)), true),
+        table(from_host(exec, {7, 5}, Dtype::f64, random_values(35, 3)));
+    Tensor ids = some_ids(exec, 6, 4, 7);
+    CHECK(gradient_error(exec, {w}, [&](Tape& tape) {
+              return moe::ops::row_combine(tape, w, table, moe::ops::chosen_rows(exec, ids, 7, true));
+          }) < 1e-7);
+}
+
+TEST_CASE("a second layer's share of a table's gradient is added to the first's") {
+    Exec exec;
+    Tensor ids = some_ids(exec, 6, 4, 7), grad = zeros(exec, {7, 5}, Dtype::f32), twice = zeros(exec, {7, 5}, Dtype::f32);
+    auto run = [&](const Tensor& into, int times) {
+        Var table = Var::parameter(from_host(exec, {7, 5}, Dtype::f32, random_values(35, 3)), into);
+        Tape tape(exec);
+        for (int i = 0; i < times; ++i) {
+            Var y = moe::ops::row_combine(tape, Var(from_host(exec, {6, 4}, Dtype::f32, random_values(24, 1))), table,
+                                          moe::ops::chosen_rows(exec, ids, 7, true));
+            y.give_grad(exec, from_host(exec, {6, 5}, Dtype::f32, random_values(30, 2)));
+        }
+        tape.backward();
+    };
+    run(grad, 1), run(twice, 2);
+    auto once = to_host<float>(exec, grad), both = to_host<float>(exec, twice);
+    for (std::size_t i = 0; i < once.size(); ++i) CHECK(both[i] == once[i] + once[i]);
+}
+
+TEST_CASE("choices that do not fit the table or the tokens are refused") {
+    Exec exec;
+    Tape tape(exec);
+    Var x(zeros(exec, {6, 5}, Dtype::f32)), table(zeros(exec, {8, 5}, Dtype::f32));
+    CHECK_THROWS_WITH(moe::ops::row_dots(tape, x, table, moe::ops::chosen_rows(exec, some_ids(exec, 6, 4, 7), 7, true)),
+                      "[weighted_rows] table does not fit: got (8, 5), expected (7, C)");
+}
