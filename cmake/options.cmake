@@ -1,12 +1,14 @@
 # What every target of ours is compiled with. Floating point is never contracted or reassociated: equal bits are a promise.
 find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
 add_library(moegrad_options INTERFACE)
 target_include_directories(moegrad_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_features(moegrad_options INTERFACE cxx_std_20)
-target_compile_definitions(moegrad_options INTERFACE FMT_HEADER_ONLY=1 $<$<BOOL:${MOEGRAD_CUDA}>:MOEGRAD_CUDA=1>)
+target_compile_definitions(moegrad_options INTERFACE $<$<BOOL:${MOEGRAD_CUDA}>:MOEGRAD_CUDA=1>)
 target_compile_options(moegrad_options INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers -Werror -ffp-contract=off -fno-math-errno -fno-trapping-math>)
-target_link_libraries(moegrad_options INTERFACE Threads::Threads)
+# As headers only, fmt costs every file two seconds; Debian has no static library of it.
+target_link_libraries(moegrad_options INTERFACE Threads::Threads $<IF:$<BOOL:${MOEGRAD_PORTABLE}>,fmt::fmt-header-only,fmt::fmt>)
 if(MOEGRAD_SANITIZE)
   target_compile_options(moegrad_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1)
   target_link_options(moegrad_options INTERFACE -fsanitize=address,undefined)
