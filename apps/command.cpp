@@ -57,6 +57,7 @@ int parse_and_run(std::vector<std::string> arguments) {
 const std::vector<Command>& commands() {
     static const std::vector<Command> table{
         {"layer", "runs one layer of any method, forward and backward, on given weights and inputs", add_layer},
+        {"methods", "the table of methods with formulas, parameters and FLOPs", add_methods},
         {"bench", "time, GB/s, TFLOP/s and fraction of the measured ceiling, per kernel and shape", add_bench},
         {"compare", "one HTML report of one run or many: losses, costs, experts, settings", add_compare},
         {"info", "version, build options, devices, limits", add_info},

@@ -66,19 +66,20 @@ const OptionValue* OptionTable::find(const std::string& name, bool required) con
     used_.insert(name);
     auto found = values_.find(name);
     if (found != values_.end()) return &found->second;
+    if (auto offered = offers_.find(name); required && offered != offers_.end()) return &offered->second;
     expect(!required, where_, "option {} is missing; hint: it has no default", name);
     return nullptr;
 }
 
-void OptionTable::wrong(const std::string& name, const char* expected) const {
-    fail(where_, "option {} has the wrong type: got {}, expected {}", name, option_text(values_.at(name)), expected);
+void OptionTable::wrong(const std::string& name, const OptionValue& value, const char* expected) const {
+    fail(where_, "option {} has the wrong type: got {}, expected {}", name, option_text(value), expected);
 }
 
 Size OptionTable::size(const std::string& name, std::optional<Size> otherwise, Size least, Size most) const {
     const OptionValue* value = find(name, !otherwise);
     if (value == nullptr) return *otherwise;
     auto* whole = std::get_if<std::int64_t>(value);
-    if (whole == nullptr) wrong(name, "a whole number");
+    if (whole == nullptr) wrong(name, *value, "a whole number");
     expect(*whole >= least && *whole <= most, where_, "option {} is out of range: got {}, expected {} to {}", name, *whole, least, most);
     return *whole;
 }
@@ -88,7 +89,7 @@ double OptionTable::number(const std::string& name, std::optional<double> otherw
     if (value == nullptr) return *otherwise;
     auto* whole = std::get_if<std::int64_t>(value);
     auto* number = std::get_if<double>(value);
-    if (whole == nullptr && number == nullptr) wrong(name, "a number");
+    if (whole == nullptr && number == nullptr) wrong(name, *value, "a number");
     double result = whole != nullptr ? static_cast<double>(*whole) : *number;
     expect(std::isfinite(result) && result >= least && result <= most, where_, "option {} is out of range: got {}, expected {} to {}", name,
            result, least, most);
@@ -99,7 +100,7 @@ bool OptionTable::flag(const std::string& name, std::optional<bool> otherwise) c
     const OptionValue* value = find(name, !otherwise);
     if (value == nullptr) return *otherwise;
     auto* flag = std::get_if<bool>(value);
-    if (flag == nullptr) wrong(name, "true or false");
+    if (flag == nullptr) wrong(name, *value, "true or false");
     return *flag;
 }
 
@@ -108,7 +109,7 @@ std::string OptionTable::word(const std::string& name, std::optional<std::string
     const OptionValue* value = find(name, !otherwise);
     if (value == nullptr) return *otherwise;
     auto* text = std::get_if<std::string>(value);
-    if (text == nullptr) wrong(name, "a string");
+    if (text == nullptr) wrong(name, *value, "a string");
     bool known = allowed.empty() || std::find(allowed.begin(), allowed.end(), *text) != allowed.end();
     expect(known, where_, "option {} has an unknown value: got {}, expected one of {}; hint: did you mean {}?", name, option_text(*value),
            fmt::join(allowed, ", "), nearest_name(*text, allowed));
@@ -119,7 +120,7 @@ std::vector<Size> OptionTable::list(const std::string& name, std::optional<std::
     const OptionValue* value = find(name, !otherwise);
     if (value == nullptr) return *otherwise;
     auto* list = std::get_if<std::vector<std::int64_t>>(value);
-    if (list == nullptr) wrong(name, "a list of whole numbers");
+    if (list == nullptr) wrong(name, *value, "a list of whole numbers");
     return *list;
 }
 

@@ -29,6 +29,8 @@ class OptionTable {
     explicit OptionTable(std::string where = "options") : where_(std::move(where)) {}
 
     void set(std::string name, OptionValue value) { values_[std::move(name)] = std::move(value); }
+    // A value for an option that has no default, where a layer asks for it; never an error where none does.
+    void offer(std::string name, OptionValue value) { offers_[std::move(name)] = std::move(value); }
     bool contains(const std::string& name) const { return values_.contains(name); }
     const std::map<std::string, OptionValue>& values() const { return values_; }
     const std::string& where() const { return where_; }
@@ -50,10 +52,10 @@ class OptionTable {
 
   private:
     const OptionValue* find(const std::string& name, bool required) const;
-    [[noreturn]] void wrong(const std::string& name, const char* expected) const;
+    [[noreturn]] void wrong(const std::string& name, const OptionValue& value, const char* expected) const;
 
     std::string where_;
-    std::map<std::string, OptionValue> values_;
+    std::map<std::string, OptionValue> values_, offers_;
     mutable std::set<std::string> used_;
 };
 
