@@ -15,7 +15,8 @@ std::string duration_text(double seconds) {
 }
 
 std::string count_text(double count) {
-    if (count >= 1e9) return fmt::format("{:.2f}B", count / 1e9);
+    if (count >= 1e12) return fmt::format("{:.2f}T", count / 1e12);
+    if (count >= 1e9) return fmt::format("{:.2f}G", count / 1e9);
     if (count >= 1e6) return fmt::format("{:.2f}M", count / 1e6);
     if (count >= 1e3) return fmt::format("{:.1f}k", count / 1e3);
     return fmt::format("{:.0f}", count);
@@ -38,6 +39,11 @@ void Progress::show(std::int64_t step, double loss, double tokens_per_second, do
     } else {
         fmt::print(stderr, "{}\n", text);
     }
+}
+
+void Progress::show_evaluation(std::int64_t step, double bits_per_byte) {
+    end();
+    fmt::print(stderr, "{}  step {}  {:.4f} bits per byte on valid\n", label_, step, bits_per_byte);
 }
 
 void Progress::end() {

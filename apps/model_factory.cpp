@@ -1,0 +1,93 @@
+#include "apps/model_factory.h"
+
+#include "engine/base/error.h"
+#include "moe/methods/table.h"
+#include "nn/transformer_xl.h"
+
+#include <algorithm>
+
+namespace apps {
+
+using engine::expect;
+using engine::fail;
+
+namespace {
+
+Size required(const OptionalSize& value, const char* name) {
+    expect(value.has_value(), "config", "{} must be given; hint: set it in the file or pass --set {}=…", name, name);
+    return *value;
+}
+
+// Which blocks have the configured feed-forward.
+std::vector<bool> layers_with_method(const LayerList& list, Size layers) {
+    std::vector<bool> chosen(static_cast<std::size_t>(layers), list.all);
+    for (Size layer : list.which) {
+        expect(layer < layers, "config", "ffn.layers names a layer that is not there: got {}, expected 0 to {}", layer, layers - 1);
+        chosen[static_cast<std::size_t>(layer)] = true;
+    }
+    return chosen;
+}
+
+nn::FeedForwardMaker feed_forward_maker(const Config& config, Size layers) {
+    const Config::FeedForward& ffn = config.ffn;
+    expect(!ffn.method.empty(), "config", "ffn.method must be given; hint: `moegrad methods` lists them");
+    const moe::Method& method = moe::method_named(ffn.method);
+    std::vector<bool> chosen = layers_with_method(ffn.layers, layers);
+    bool some_dense = std::find(chosen.begin(), chosen.end(), false) != chosen.end();
+    nn::OptionTable dense("ffn.dense");
+    if (some_dense) {
+        dense.set("hidden", required(ffn.dense_hidden, "ffn.dense_hidden"));
+        dense.set("activation", ffn.dense_activation);
+        dense.set("bias", config.model.bias);
+    }
+    return [&method, options = ffn.options, dense, chosen](const nn::LayerPlace& place) {
+        if (chosen[static_cast<std::size_t>(place.layer)]) return moe::make_feed_forward(method, options, place);
+        return moe::make_feed_forward(moe::method_named("dense"), dense, place);
+    };
+}
+
+}  // namespace
+
+std::unique_ptr<nn::LanguageModel> make_model(const Config& config, Size vocab) {
+    const Config::Model& model = config.model;
+    if (model.kind != "transformer-xl") fail("config", "model.kind is not built yet: got \"{}\"; hint: \"transformer-xl\" is", model.kind);
+    expect(!model.rope, "config", "model.rope is for model.kind = \"gpt\"; hint: transformer-xl has relative positions of its own");
+    expect(config.mixer.method.empty(), "config", "[mixer] is for model.kind = \"gmlp\" or \"smlp\": got mixer.method = \"{}\"",
+           config.mixer.method);
+    nn::TransformerXlOptions options{.vocab = vocab,
+                                     .channels = required(model.channels, "model.channels"),
+                                     .layers = required(model.layers, "model.layers"),
+                                     .heads = required(model.heads, "model.heads"),
+                                     .head_size = required(model.head_size, "model.head_size"),
+                                     .dropout = static_cast<float>(model.dropout),
+                                     .tied = model.tied};
+    expect(options.channels % 2 == 0, "config", "model.channels must be even, for its sines and cosines: got {}; hint: {} or {}",
+           options.channels, options.channels - 1, options.channels + 1);
+    return std::make_unique<nn::TransformerXl>(options, feed_forward_maker(config, options.layers));
+}
+
+Size vocab_of(const Config& config, std::optional<Size> data_vocab) {
+    if (!config.model.vocab) {
+        expect(data_vocab.has_value(), "config", "model.vocab must be given where there are no data; hint: set data.path or model.vocab");
+        return *data_vocab;
+    }
+    expect(!data_vocab || *data_vocab <= *config.model.vocab, "config",
+           "model.vocab is smaller than the data's: got {}, expected at least {}; hint: leave model.vocab out", *config.model.vocab,
+           data_vocab.value_or(0));
+    return *config.model.vocab;
+}
+
+Size context_of(const Config& config) { return required(config.data.context, "data.context"); }
+Size training_memory(const Config& config) { return config.model.memory.value_or(context_of(config)); }
+Size evaluation_memory(const Config& config) { return config.eval.memory.value_or(training_memory(config)); }
+
+engine::Dtype dtype_named(std::string_view name) {
+    return name == "float64" ? engine::Dtype::f64 : name == "bfloat16" ? engine::Dtype::bf16 : engine::Dtype::f32;
+}
+
+nn::OptimizerOptions optimizer_options(const Config& config) {
+    const Config::Train& t = config.train;
+    return {.beta1 = t.beta1, .beta2 = t.beta2, .eps = t.eps, .weight_decay = t.weight_decay, .clip = t.clip, .lr_scale = t.lr_scale};
+}
+
+}  // namespace apps

@@ -1,0 +1,24 @@
+#pragma once
+// From a configuration to a model.
+#include "apps/config.h"
+#include "nn/language_model.h"
+#include "nn/optimizer.h"
+
+#include <memory>
+
+namespace apps {
+
+// The model that a configuration describes, over `vocab` token kinds. Throws, before anything is allocated, for keys that are missing or
+// do not fit each other.
+std::unique_ptr<nn::LanguageModel> make_model(const Config& config, Size vocab);
+
+// model.vocab, or the data's where the configuration leaves it out. Throws where the data hold ids that the model would not know.
+Size vocab_of(const Config& config, std::optional<Size> data_vocab);
+Size context_of(const Config& config);
+// Positions remembered while training and while evaluating.
+Size training_memory(const Config& config);
+Size evaluation_memory(const Config& config);
+engine::Dtype dtype_named(std::string_view name);
+nn::OptimizerOptions optimizer_options(const Config& config);
+
+}  // namespace apps

@@ -1,0 +1,141 @@
+#include "apps/plan.h"
+
+#include "apps/byte_progress.h"
+#include "apps/command.h"
+#include "apps/model_factory.h"
+#include "apps/progress.h"
+#include "apps/step_layout.h"
+#include "data/token_store.h"
+#include "engine/base/error.h"
+#include "engine/memory/pool.h"
+#include "nn/parameter_store.h"
+#include "nn/trainer.h"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+
+namespace apps {
+
+using namespace engine;
+
+namespace {
+
+// "blocks.3.ffn.experts.w1" → "ffn", "embedding.w" → "embedding", "blocks.0.norm1.weight" → "norm".
+std::string part_of(const std::string& name) {
+    std::size_t begin = 0;
+    if (name.starts_with("blocks.")) begin = name.find('.', 7) + 1;
+    std::string part = name.substr(begin, name.find('.', begin) - begin);
+    return part.starts_with("norm") ? "norm" : part;
+}
+
+// One whole step on a device that only counts.
+void measure_step(const Config& config, nn::LanguageModel& model, Pool& pool, Plan& plan) {
+    Exec exec{.device = pool.device(), .pool = &pool};
+    StepLayout layout = step_layout(config, 0, static_cast<int>(config.parallel.ranks));
+    exec.shards = layout.shards_of_pass(0);
+    nn::ParameterStore store(exec, model, dtype_named(config.train.dtype), config.top.seed, true);
+    auto bytes = [](const Tensor& tensor) { return tensor.bytes(); };
+    bool has_master = store.compute().address() != store.master().address();
+    plan.memory_bytes["parameters"] = bytes(store.master()) + (has_master ? bytes(store.compute()) : 0);
+    plan.memory_bytes["gradients"] = bytes(store.gradient());
+    plan.memory_bytes["optimizer"] = bytes(store.moment1()) + bytes(store.moment2());
+    nn::Trainer trainer(exec, model, store, optimizer_options(config), layout.passes);
+    if (layout.passes > 1) plan.memory_bytes["gradients"] *= 2;
+    std::vector<nn::ModelMemory> memories(static_cast<std::size_t>(layout.passes));
+    // The second step has memory of the first.
+    for (int step = 0; step < 2; ++step) {
+        trainer.begin(config.top.seed, step, config.train.lr);
+        for (int pass = 0; pass < layout.passes; ++pass) {
+            nn::ModelMemory& memory = memories[static_cast<std::size_t>(pass)];
+            memory.limit = training_memory(config);
+            Tensor ids(exec, {layout.sequences, layout.context}, Dtype::i32), targets(exec, ids.shape(), Dtype::i32);
+            exec.shards = layout.shards_of_pass(pass);
+            trainer.pass(ids, targets, memory, layout.step_tokens());
+        }
+        trainer.finish();
+    }
+    Size held = 0;
+    for (const auto& [kind, size] : plan.memory_bytes) held += size;
+    plan.memory_bytes["activations"] = static_cast<Size>(pool.peak_bytes()) - held;
+}
+
+struct PlanArguments {
+    std::string config;
+    std::vector<std::string> settings;
+    Size ranks = 0;
+    bool as_json = false;
+};
+
+int run_plan(const PlanArguments& arguments) {
+    Config config = load_config(arguments.config);
+    for (const std::string& setting : arguments.settings) set_config(config, setting);
+    if (arguments.ranks > 0) config.parallel.ranks = arguments.ranks;
+    std::optional<Size> data_vocab;
+    if (!config.model.vocab) data_vocab = data::TokenStore(config.data.path, data::Verify::sizes).vocab();
+    Plan plan = make_plan(config, vocab_of(config, data_vocab));
+    std::cout << (arguments.as_json ? plan_json(plan).dump(2) + "\n" : plan_text(plan)) << std::flush;
+    return kDone;
+}
+
+}  // namespace
+
+Size Plan::memory_total() const {
+    Size total = 0;
+    for (const auto& [kind, size] : memory_bytes) total += size;
+    return total;
+}
+
+Plan make_plan(const Config& config, Size vocab) {
+    Plan plan;
+    Pool pool(Device{DeviceKind::dry, 0});
+    std::unique_ptr<nn::LanguageModel> model = make_model(config, vocab);
+    std::vector<nn::Parameter*> parameters;
+    std::vector<nn::State*> states;
+    model->collect("", parameters, states);
+    for (const nn::Parameter* parameter : parameters) {
+        plan.parameters += parameter->shape.elements();
+        plan.parameters_by_part[part_of(parameter->name)] += parameter->shape.elements();
+    }
+    plan.active_parameters = model->active_parameters();
+    plan.flops_per_token = model->flops_per_token(context_of(config), training_memory(config));
+    StepLayout layout = step_layout(config, 0, 1);
+    plan.tokens_per_step = layout.step_tokens();
+    measure_step(config, *model, pool, plan);
+    return plan;
+}
+
+nlohmann::ordered_json plan_json(const Plan& plan) {
+    nlohmann::ordered_json memory = plan.memory_bytes;
+    memory["total"] = plan.memory_total();
+    return {{"parameters", plan.parameters},
+            {"active_parameters", plan.active_parameters},
+            {"parameters_by_part", plan.parameters_by_part},
+            {"flops_per_token", {{"forward", plan.flops_per_token.forward}, {"selector", plan.flops_per_token.selector}}},
+            {"tokens_per_step", plan.tokens_per_step},
+            {"memory_bytes", memory}};
+}
+
+std::string plan_text(const Plan& plan) {
+    std::string text = fmt::format("parameters        {} ({} used by a token)\n", plan.parameters, plan.active_parameters);
+    for (const auto& [part, count] : plan.parameters_by_part) text += fmt::format("  {:<15} {:>12}\n", part, count);
+    text += fmt::format("FLOPs a token     {} forward, {} of them to choose experts\n", count_text(plan.flops_per_token.forward),
+                        count_text(plan.flops_per_token.selector));
+    text += fmt::format("a step            {} tokens, {} FLOPs\n", plan.tokens_per_step,
+                        count_text(3 * plan.flops_per_token.forward * static_cast<double>(plan.tokens_per_step)));
+    text += fmt::format("memory a rank     {}\n", bytes_text(static_cast<double>(plan.memory_total())));
+    for (const auto& [kind, size] : plan.memory_bytes)
+        text += fmt::format("  {:<15} {:>12}\n", kind, bytes_text(static_cast<double>(size)));
+    return text;
+}
+
+std::function<int()> add_plan(CLI::App& app) {
+    auto arguments = std::make_shared<PlanArguments>();
+    app.add_option("-c,--config", arguments->config, "the run's TOML file")->required();
+    app.add_option("--set", arguments->settings, "section.key=value, over the file")->allow_extra_args(false);
+    app.add_option("--ranks", arguments->ranks, "over parallel.ranks")->check(CLI::PositiveNumber);
+    app.add_flag("--json", arguments->as_json, "print one JSON document");
+    return [arguments] { return run_plan(*arguments); };
+}
+
+}  // namespace apps
