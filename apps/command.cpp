@@ -56,10 +56,16 @@ int parse_and_run(std::vector<std::string> arguments) {
 
 const std::vector<Command>& commands() {
     static const std::vector<Command> table{
+        {"prepare", "text, folders, JSON lines, archives to a store of tokens", add_prepare},
+        {"train", "trains a model; goes on where a run stopped", add_train},
+        {"eval", "loss, bits per byte and perplexity on held-out text", add_eval},
+        {"generate", "writes on from a prompt", add_generate},
+        {"logits", "runs a whole model on given token ids", add_logits},
         {"layer", "runs one layer of any method, forward and backward, on given weights and inputs", add_layer},
         {"methods", "the table of methods with formulas, parameters and FLOPs", add_methods},
-        {"bench", "time, GB/s, TFLOP/s and fraction of the measured ceiling, per kernel and shape", add_bench},
+        {"plan", "parameters, FLOPs and memory of a configuration", add_plan},
         {"compare", "one HTML report of one run or many: losses, costs, experts, settings", add_compare},
+        {"bench", "time, GB/s, TFLOP/s and fraction of the measured ceiling, per kernel and shape", add_bench},
         {"info", "version, build options, devices, limits", add_info},
     };
     return table;

@@ -25,10 +25,15 @@ const std::vector<Command>& commands();
 
 std::function<int()> add_bench(CLI::App& app);
 std::function<int()> add_compare(CLI::App& app);
+std::function<int()> add_eval(CLI::App& app);
+std::function<int()> add_generate(CLI::App& app);
 std::function<int()> add_info(CLI::App& app);
 std::function<int()> add_layer(CLI::App& app);
-std::function<int()> add_prepare(CLI::App& app);
+std::function<int()> add_logits(CLI::App& app);
 std::function<int()> add_methods(CLI::App& app);
+std::function<int()> add_plan(CLI::App& app);
+std::function<int()> add_prepare(CLI::App& app);
+std::function<int()> add_train(CLI::App& app);
 
 // The whole program but the process: arguments without the program's name; messages go to `errors`. Never throws.
 int run_program(std::vector<std::string> arguments, std::ostream& errors);

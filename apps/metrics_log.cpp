@@ -29,7 +29,7 @@ MetricsLog::MetricsLog(std::filesystem::path path, std::int64_t last_step) : pat
     expect(file_.good(), "metrics", "cannot open {} for writing", path_.string());
 }
 
-void MetricsLog::write(const nlohmann::json& record) {
+void MetricsLog::write(const nlohmann::ordered_json& record) {
     file_ << record.dump() << '\n' << std::flush;
     expect(file_.good(), "metrics", "cannot write to {}; hint: is the disk full?", path_.string());
 }

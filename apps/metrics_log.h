@@ -12,7 +12,7 @@ class MetricsLog {
   public:
     MetricsLog(std::filesystem::path path, std::int64_t last_step);
     // Appends one line and hands it to the system. Throws where it cannot be written.
-    void write(const nlohmann::json& record);
+    void write(const nlohmann::ordered_json& record);
     // To the disk, before a checkpoint counts on it.
     void sync();
 

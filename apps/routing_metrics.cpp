@@ -26,7 +26,7 @@ RoutingMetrics routing_metrics(const std::vector<std::int32_t>& ids, const std::
     return metrics;
 }
 
-nlohmann::json routing_record(std::int64_t step, int layer, const RoutingMetrics& metrics) {
+nlohmann::ordered_json routing_record(std::int64_t step, int layer, const RoutingMetrics& metrics) {
     return {{"step", step},
             {"layer", layer},
             {"load", metrics.load},

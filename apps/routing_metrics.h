@@ -18,6 +18,6 @@ struct RoutingMetrics {
 // ids, gates (N,K) row-major; experts E.
 RoutingMetrics routing_metrics(const std::vector<std::int32_t>& ids, const std::vector<double>& gates, int experts);
 // The record of moe.jsonl.
-nlohmann::json routing_record(std::int64_t step, int layer, const RoutingMetrics& metrics);
+nlohmann::ordered_json routing_record(std::int64_t step, int layer, const RoutingMetrics& metrics);
 
 }  // namespace apps

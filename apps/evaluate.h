@@ -1,0 +1,40 @@
+#pragma once
+#include "apps/config.h"
+#include "data/streams.h"
+#include "nn/evaluation.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace apps {
+
+struct EvaluationOptions {
+    Size context = 1;  // positions of a window
+    Size memory = 0;   // positions remembered
+    Size streams = 1;  // parts of the text read side by side
+    data::Protocol protocol = data::Protocol::whole;
+};
+EvaluationOptions evaluation_options(const Config& config);
+
+struct Evaluation {
+    std::string split;
+    double nats = 0;
+    std::int64_t tokens = 0;  // scored
+    std::int64_t bytes = 0;   // of the text that they stand for
+    std::int64_t words = 0;   // in it; 0: not known
+    double nats_per_token() const;
+    double perplexity_per_word() const;
+    double bits_per_byte() const;
+};
+
+// Reads a whole split: every token but each stream's first is scored, with memory carried from window to window.
+Evaluation evaluate(engine::Exec& exec, nn::LanguageModel& model, const data::TokenStore& store, const std::string& split,
+                    const EvaluationOptions& options);
+// A few lines that the model writes on from the beginning of the split `valid`, as a file of samples/.
+void write_sample(engine::Exec& exec, nn::LanguageModel& model, const data::TokenStore& store, const Config& config,
+                  const std::filesystem::path& file);
+// The keys of `eval --json`.
+nlohmann::ordered_json evaluation_json(const Evaluation& evaluation);
+
+}  // namespace apps

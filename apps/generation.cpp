@@ -1,0 +1,52 @@
+#include "apps/generation.h"
+
+#include "engine/base/error.h"
+#include "engine/tensor/transfer.h"
+
+#include <algorithm>
+
+namespace apps {
+
+using namespace engine;
+
+Generator::Generator(Exec& exec, nn::LanguageModel& model, Size memory, Size context) : exec_(exec), model_(model), context_(context) {
+    cache_.limit = memory;
+}
+
+void Generator::read(const std::vector<std::int32_t>& ids) {
+    experts_.clear();
+    for (std::size_t first = 0; first < ids.size(); first += static_cast<std::size_t>(context_)) {
+        std::size_t count = std::min(ids.size() - first, static_cast<std::size_t>(context_));
+        read_window({ids.begin() + static_cast<std::ptrdiff_t>(first), ids.begin() + static_cast<std::ptrdiff_t>(first + count)});
+    }
+}
+
+void Generator::read_window(const std::vector<std::int32_t>& ids) {
+    Size count = static_cast<Size>(ids.size());
+    Tape tape(exec_, false, false);
+    nn::ModelResult result = model_.decode(tape, from_host(exec_, {1, count}, Dtype::i32, ids), cache_);
+    const Tensor& logits = result.logits_NV.value();
+    logits_ = to_host<float>(exec_, logits.reshaped({count, logits.size(-1)}).row_range(count - 1, 1));
+    std::size_t before = experts_.size();
+    experts_.resize(before + ids.size());
+    for (const nn::LayerReport& report : result.layers) {
+        if (!report.routing.ids.defined()) continue;
+        std::vector<std::int32_t> chosen = to_host<std::int32_t>(exec_, report.routing.ids);
+        std::size_t K = chosen.size() / ids.size();
+        for (std::size_t t = 0; t < ids.size(); ++t) {
+            TokenExperts& layers = experts_[before + t];
+            layers.resize(std::max(layers.size(), static_cast<std::size_t>(report.layer) + 1));
+            layers[static_cast<std::size_t>(report.layer)].assign(chosen.begin() + static_cast<std::ptrdiff_t>(t * K),
+                                                                  chosen.begin() + static_cast<std::ptrdiff_t>((t + 1) * K));
+        }
+    }
+}
+
+std::int32_t Generator::next(const SamplingOptions& options) {
+    expect(!logits_.empty(), "generate", "nothing was read yet; hint: give a prompt of at least one token");
+    std::int32_t id = sample(logits_, options, drawn_++);
+    read({id});
+    return id;
+}
+
+}  // namespace apps
