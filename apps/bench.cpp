@@ -5,6 +5,8 @@
 #include "engine/base/philox.h"
 #include "engine/base/threads.h"
 #include "engine/base/visit.h"
+#include "engine/cuda/cublas.h"
+#include "engine/cuda/runtime.h"
 #include "engine/kernels/ceilings.h"
 #include "engine/memory/pool.h"
 #include "engine/tensor/transfer.h"
@@ -32,7 +34,7 @@ Tensor random_tensor(Exec& exec, Shape shape, Dtype dtype, std::uint64_t salt) {
 namespace {
 
 struct Ceilings {
-    double flops_f32, flops_bf16, copy, read;  // a second; bytes read + written a second
+    double flops_f32, flops_bf16, copy, read;  // a second; bytes read + written a second; 0: not known
 };
 
 struct Measurement {
@@ -40,20 +42,33 @@ struct Measurement {
     long calls;
 };
 
-double seconds_of(const std::function<void()>& run) {
+// Seconds a call. A GPU is waited for once in ten calls, so that its own time counts and not the host's.
+double seconds_of(const Exec& exec, const std::function<void()>& run) {
+    int calls = exec.device.kind == DeviceKind::cuda ? 10 : 1;
     auto start = std::chrono::steady_clock::now();
-    run();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    for (int i = 0; i < calls; ++i) run();
+    if (exec.device.kind == DeviceKind::cuda) cuda::synchronize(exec.stream);
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / calls;
 }
 
 // Two warm-ups, then at least five calls and `budget` seconds.
-Measurement measure(const std::function<void()>& run, double budget) {
-    run();
-    run();
+Measurement measure(const Exec& exec, const std::function<void()>& run, double budget) {
+    seconds_of(exec, run);
+    seconds_of(exec, run);
     std::vector<double> times;
-    for (double spent = 0; times.size() < 5 || spent < budget; spent += times.back()) times.push_back(seconds_of(run));
+    for (double spent = 0; times.size() < 5 || spent < budget; spent += times.back()) times.push_back(seconds_of(exec, run));
     std::sort(times.begin(), times.end());
     return {times.front(), times[times.size() / 2], static_cast<long>(times.size())};
+}
+
+// cuBLAS at a shape that fills a large GPU.
+double cublas_flops(Exec& exec) {
+    constexpr Size kSide = 8192;
+    if (!cuda::has_cublas()) return 0;
+    Tensor a = random_tensor(exec, {kSide, kSide}, Dtype::bf16, 1), b = random_tensor(exec, {kSide, kSide}, Dtype::bf16, 2),
+           c(exec, {kSide, kSide}, Dtype::bf16);
+    auto run = [&] { cuda::cublas_product(exec.stream, c.data<bf16>(), a.data<bf16>(), b.data<bf16>(), kSide, kSide, kSide); };
+    return 2.0 * kSide * kSide * kSide / measure(exec, run, 0.5).least;
 }
 
 Ceilings measure_ceilings(Exec& exec) {
@@ -61,13 +76,20 @@ Ceilings measure_ceilings(Exec& exec) {
     Ceilings result{};
     Tensor x = random_tensor(exec, {kElements}, Dtype::f32, 1), y(exec, {kElements}, Dtype::f32), sink(exec, {1}, Dtype::f32);
     visit_device(exec, [&]<class D>(D) {
-        if constexpr (!std::is_same_v<D, Simt> && !std::is_same_v<D, Cuda>) {
+        if constexpr (!std::is_same_v<D, Simt>) {
             double flops = 0;
-            auto rate = [&](auto run, double work) { return work / measure(run, 0.1).least; };
-            auto f32 = measure([&] { flops = kernels::multiply_add_loop<D, float>(exec, sink.data<float>(), kRounds); }, 0.1);
+            auto rate = [&](auto run, double work) { return work / measure(exec, run, 0.1).least; };
+            Size rounds = exec.device.kind == DeviceKind::cuda ? kRounds / 100 : kRounds;
+            auto f32 = measure(
+                exec, [&] { flops = kernels::multiply_add_loop<D, float>(exec, sink.data<float>(), rounds); }, 0.1);
             result.flops_f32 = flops / f32.least;
-            auto bf = measure([&] { flops = kernels::multiply_add_loop<D, bf16>(exec, sink.data<float>(), kRounds); }, 0.1);
-            result.flops_bf16 = flops / bf.least;
+            if constexpr (std::is_same_v<D, Cuda>) {
+                result.flops_bf16 = cublas_flops(exec);
+            } else {
+                auto bf = measure(
+                    exec, [&] { flops = kernels::multiply_add_loop<D, bf16>(exec, sink.data<float>(), rounds); }, 0.1);
+                result.flops_bf16 = flops / bf.least;
+            }
             result.read = rate([&] { kernels::read_loop<D>(exec, sink.data<float>(), x.data<float>(), kElements); }, 4.0 * kElements);
             result.copy = rate([&] { kernels::copy_loop<D>(exec, y.data<float>(), x.data<float>(), kElements); }, 8.0 * kElements);
         }
@@ -81,8 +103,9 @@ struct Row {
     double fraction;  // of the ceiling that the case meets first
 };
 
-nlohmann::ordered_json describe(const Ceilings& ceilings, const std::vector<Row>& rows) {
+nlohmann::ordered_json describe(const Exec& exec, const Ceilings& ceilings, const std::vector<Row>& rows) {
     nlohmann::ordered_json out;
+    out["device"] = device_name(exec.device);
     out["cpu_isa"] = cpu_isa();
     out["threads"] = threads();
     out["ceilings"] = {{"float32_flops", ceilings.flops_f32},
@@ -104,12 +127,14 @@ nlohmann::ordered_json describe(const Ceilings& ceilings, const std::vector<Row>
     return out;
 }
 
-void print_head(const Ceilings& c) {
+void print_head(const Exec& exec, const Ceilings& c) {
+    std::string device =
+        exec.device.kind == DeviceKind::cpu ? fmt::format("{} threads, {}", threads(), cpu_isa()) : device_name(exec.device);
     std::cout << fmt::format(
-        "{} threads, {}; measured ceilings: {:.0f} GFLOP/s float32, {:.0f} GFLOP/s bfloat16, copy {:.1f} GB/s, read {:.1f} GB/s\n\n"
+        "{}; measured ceilings: {:.0f} GFLOP/s float32, {:.0f} GFLOP/s bfloat16, copy {:.1f} GB/s, read {:.1f} GB/s\n\n"
         "{:<14} {:<42} {:<9} {:>10} {:>10} {:>8} {:>8} {:>8}\n",
-        threads(), cpu_isa(), c.flops_f32 * 1e-9, c.flops_bf16 * 1e-9, c.copy * 1e-9, c.read * 1e-9, "kernel", "shape", "dtype", "ms min",
-        "ms median", "GB/s", "TFLOP/s", "ceiling");
+        device, c.flops_f32 * 1e-9, c.flops_bf16 * 1e-9, c.copy * 1e-9, c.read * 1e-9, "kernel", "shape", "dtype", "ms min", "ms median",
+        "GB/s", "TFLOP/s", "ceiling");
 }
 
 void print_row(const Row& row) {
@@ -121,7 +146,7 @@ void print_row(const Row& row) {
 
 struct BenchOptions {
     std::vector<std::string> kernels;
-    std::string dtype;
+    std::string dtype, device = "cpu";
     int threads = 0;
     double seconds = 0.3;
     bool as_json = false;
@@ -147,18 +172,21 @@ std::vector<BenchCase> chosen_cases(const BenchOptions& options) {
 int run_bench(const BenchOptions& options) {
     std::vector<BenchCase> cases = chosen_cases(options);
     if (options.threads > 0) set_threads(options.threads);
-    Exec exec{.device = {DeviceKind::cpu, 0}, .pool = &pool_of({DeviceKind::cpu, 0})};
+    Device device = parse_device(options.device);
+    if (device.kind == DeviceKind::simt) throw UsageError("[bench] simt checks kernels and does not time them; hint: --device cpu or cuda");
+    Exec exec{.device = device, .pool = &pool_of(device)};
+    if (device.kind == DeviceKind::cuda) exec.stream = cuda::make_stream();
     Ceilings ceilings = measure_ceilings(exec);
     std::vector<Row> rows;
-    if (!options.as_json) print_head(ceilings);
+    if (!options.as_json) print_head(exec, ceilings);
     for (const BenchCase& one : cases) {
-        Row row{&one, measure(one.prepare(exec), options.seconds), 0};
-        double at_flops = one.flops / (one.dtype == Dtype::bf16 ? ceilings.flops_bf16 : ceilings.flops_f32);
+        Row row{&one, measure(exec, one.prepare(exec), options.seconds), 0};
+        double most = one.dtype == Dtype::bf16 ? ceilings.flops_bf16 : ceilings.flops_f32, at_flops = most > 0 ? one.flops / most : 0;
         row.fraction = std::max(at_flops, one.bytes / ceilings.copy) / row.time.least;
         rows.push_back(row);
         if (!options.as_json) print_row(row);
     }
-    if (options.as_json) std::cout << describe(ceilings, rows).dump(2) << std::endl;
+    if (options.as_json) std::cout << describe(exec, ceilings, rows).dump(2) << std::endl;
     return kDone;
 }
 
@@ -168,6 +196,7 @@ std::function<int()> add_bench(CLI::App& app) {
     auto options = std::make_shared<BenchOptions>();
     app.add_option("kernel", options->kernels, "what to time; all by default");
     app.add_option("--dtype", options->dtype, "float32 or bfloat16; both by default")->check(CLI::IsMember({"float32", "bfloat16"}));
+    app.add_option("--device", options->device, "cpu, cuda or cuda:N");
     app.add_option("--threads", options->threads, "threads; all by default")->check(CLI::Range(1, 1024));
     app.add_option("--seconds", options->seconds, "time spent on a case at the least")->check(CLI::Range(0.0, 60.0));
     app.add_flag("--json", options->as_json, "print one JSON document");

@@ -6,6 +6,7 @@
 #include "engine/kernels/adamw.h"
 #include "engine/kernels/cross_entropy.h"
 #include "engine/kernels/layer_norm.h"
+#include "engine/kernels/step_scalars.h"
 #include "engine/kernels/xl_attention.h"
 #include "engine/tensor/transfer.h"
 
@@ -131,10 +132,12 @@ BenchCase update(Size elements) {
     result.prepare = [=](Exec& exec) -> std::function<void()> {
         Tensor w = random_tensor(exec, {elements}, Dtype::f32, 1), g = random_tensor(exec, {elements}, Dtype::f32, 2);
         Tensor m = zeros(exec, {elements}, Dtype::f32), v = zeros(exec, {elements}, Dtype::f32);
-        auto scalars =
-            std::make_shared<StepScalars>(StepScalars{.learning_rate = 1e-4f, .bias_correction1 = 0.1f, .bias_correction2 = 0.1f});
+        Tensor memory(exec, {sizeof(StepScalars) / 8}, Dtype::i64);
+        auto* scalars = static_cast<StepScalars*>(memory.address());
+        StepScalars values{.learning_rate = 1e-4f, .bias_correction1 = 0.1f, .bias_correction2 = 0.1f};
+        visit_device(exec, [&]<class D>(D) { kernels::write_scalars<D>(exec, scalars, values); });
         return [=, &exec] {
-            exec.scalars = scalars.get();
+            exec.scalars = static_cast<const StepScalars*>(memory.address());
             visit_device(exec, [&]<class D>(D) {
                 kernels::adamw<D, float>(exec, w.data<float>(), g.data<float>(), m.data<float>(), v.data<float>(), elements,
                                          {0.9, 0.999, 1e-8, 1.0, 0.01});

@@ -45,3 +45,9 @@ TEST_CASE("bench of an unknown kernel lists those that there are") {
     CHECK(apps::run_program({"bench", "warp"}, errors) == apps::kWrongUsage);
     CHECK(errors.str().find("got warp, expected one of product") != std::string::npos);
 }
+
+TEST_CASE("bench refuses the device that checks kernels but cannot time them") {
+    std::ostringstream errors;
+    CHECK(apps::run_program({"bench", "product", "--device", "simt"}, errors) == apps::kWrongUsage);
+    CHECK(errors.str().find("simt checks kernels and does not time them") != std::string::npos);
+}
