@@ -1,0 +1,136 @@
+#include "tests/support/small_runs.h"
+
+#include "apps/command.h"
+#include "data/prepare.h"
+#include "engine/base/philox.h"
+#include "engine/io/safetensors.h"
+
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace tests {
+
+namespace fs = std::filesystem;
+
+ProgramResult run_program(const Arguments& arguments) {
+    std::ostringstream errors;
+    int code = apps::run_program(arguments, errors);
+    return {code, errors.str()};
+}
+
+int run_process(const Arguments& arguments, double kill_after, int signal) {
+    std::vector<std::string> words{"/proc/self/exe", "program"};
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    std::vector<char*> pointers;
+    for (std::string& word : words) pointers.push_back(word.data());
+    pointers.push_back(nullptr);
+    pid_t child = fork();
+    if (child == 0) {
+        int nowhere = open("/dev/null", O_WRONLY);
+        dup2(nowhere, STDOUT_FILENO);
+        dup2(nowhere, STDERR_FILENO);
+        execv("/proc/self/exe", pointers.data());
+        _exit(127);
+    }
+    int status = 0;
+    if (kill_after > 0) {
+        auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(kill_after);
+        while (waitpid(child, &status, WNOHANG) == 0) {
+            if (std::chrono::steady_clock::now() < deadline) {
+                std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                continue;
+            }
+            kill(child, signal);
+            waitpid(child, &status, 0);
+            break;
+        }
+    } else {
+        waitpid(child, &status, 0);
+    }
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+SmallRuns::SmallRuns() {
+    static const char* kWords[] = {"the ", "moon ", "rose ", "over ", "a ", "quiet ", "sea, ", "and ", "no ", "one ", "spoke.\n", "then "};
+    std::ofstream text(folder_ / "text.txt");
+    for (std::uint64_t i = 0; i < 3000; ++i) text << kWords[engine::random_bits(7, 0, 1, i) % std::size(kWords)];
+    text.close();
+    data::PrepareOptions options;
+    options.paths = {folder_ / "text.txt"};
+    options.out = folder_ / "data";
+    data::prepare(options);
+    std::ofstream(folder_ / "run.toml") << "seed = 3\n[data]\npath = \"" << (folder_ / "data").string() << R"("
+context = 12
+[model]
+kind = "transformer-xl"
+channels = 12
+layers = 2
+heads = 2
+head_size = 6
+dropout = 0.1
+[ffn]
+method = "sigma-moe"
+n_experts = 4
+expert_size = 5
+k = 2
+entropy_weight = 0.01
+expert_dropout = 0.2
+[train]
+steps = 12
+batch = 8
+micro_batch = 2
+lr = 1e-2
+warmup = 3
+schedule_steps = 9
+clip = 0.5
+weight_decay = 0.01
+log_every = 2
+eval_every = 5
+save_every = 4
+threads = 1
+[eval]
+streams = 2
+)";
+}
+
+Arguments SmallRuns::train(const std::string& out, const Arguments& settings) const {
+    Arguments arguments{"train", "-c", (folder_ / "run.toml").string(), "--out", (folder_ / out).string()};
+    for (const std::string& setting : settings) {
+        if (!setting.starts_with("--")) arguments.emplace_back("--set");
+        arguments.push_back(setting);
+    }
+    return arguments;
+}
+
+std::vector<nlohmann::json> metrics_of(const fs::path& run) {
+    std::vector<nlohmann::json> records;
+    for (const char* file : {"metrics.jsonl", "moe.jsonl"}) {
+        std::ifstream in(run / file);
+        for (std::string line; std::getline(in, line);) {
+            nlohmann::json record = nlohmann::json::parse(line);
+            record.erase("seconds");
+            record.erase("tokens_per_second");
+            records.push_back(record);
+        }
+    }
+    return records;
+}
+
+std::map<std::string, std::vector<double>> tensors_of(const fs::path& checkpoint) {
+    std::map<std::string, std::vector<double>> tensors;
+    for (const auto& entry : fs::directory_iterator(checkpoint)) {
+        if (entry.path().extension() != ".safetensors") continue;
+        auto file = engine::io::SafetensorsFile::open(entry.path());
+        for (const std::string& name : file.names()) tensors[entry.path().filename().string() + " " + name] = file.read<double>(name);
+    }
+    return tensors;
+}
+
+}  // namespace tests

@@ -1,0 +1,42 @@
+#pragma once
+// Small training runs as a user would start them.
+#include "tests/support/temporary_folder.h"
+
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace tests {
+
+using Arguments = std::vector<std::string>;
+
+struct ProgramResult {
+    int code = 0;
+    std::string errors;
+};
+// The program in this process. Its messages are captured.
+ProgramResult run_program(const Arguments& arguments);
+// The program as a process of its own; after `kill_after` seconds (0: never) it gets `signal`. The code is 128 + signal where one ended it.
+int run_process(const Arguments& arguments, double kill_after = 0, int signal = 0);
+
+// A folder with a store of a few kilobytes of English, "data", and a configuration, "run.toml", of a small model with everything that a
+// resume must bring back: dropout, expert dropout, balance, memory, evaluations, checkpoints.
+class SmallRuns {
+  public:
+    SmallRuns();
+    // `train` into `out` with more --set assignments.
+    Arguments train(const std::string& out, const Arguments& settings = {}) const;
+    std::filesystem::path operator/(const std::string& name) const { return folder_ / name; }
+
+  private:
+    TemporaryFolder folder_;
+};
+
+// metrics.jsonl without timings.
+std::vector<nlohmann::json> metrics_of(const std::filesystem::path& run);
+// Every tensor of a checkpoint's files, as bytes.
+std::map<std::string, std::vector<double>> tensors_of(const std::filesystem::path& checkpoint);
+
+}  // namespace tests
