@@ -36,16 +36,13 @@ Tensor PositionTable::get(Exec& exec, Size count, Size channels, Dtype dtype) {
     return table_.row_range(table_.size(0) - count, count);
 }
 
-Var XlAttention::attend(Tape& tape, const Var& q, const Var& k, const Var& v, PositionTable& positions) const {
-    Tensor positions_SC = positions.get(tape.exec(), k.size(1), channels_, q.dtype());
-    Var heads_BTHS = ops::xl_attention(tape, q, k, v, positions_SC, {position_.var, content_bias_.var, position_bias_.var, scale_.var});
-    return ops::linear(tape, heads_BTHS, output_.var);
-}
+ops::XlAttentionParameters XlAttention::parameters() const { return {position_.var, content_bias_.var, position_bias_.var, scale_.var}; }
 
 Var XlAttention::forward(Tape& tape, const Var& full_BMTC, Size T, PositionTable& positions) const {
-    Var x_BTC = ops::slice_rows(tape, full_BMTC, T);
-    return attend(tape, ops::linear(tape, x_BTC, query_.var), ops::linear(tape, full_BMTC, key_.var),
-                  ops::linear(tape, full_BMTC, value_.var), positions);
+    Var q = ops::linear(tape, ops::slice_rows(tape, full_BMTC, T), query_.var);
+    Var k = ops::linear(tape, full_BMTC, key_.var), v = ops::linear(tape, full_BMTC, value_.var);
+    Tensor positions_SC = positions.get(tape.exec(), k.size(1), channels_, q.dtype());
+    return ops::linear(tape, ops::xl_attention(tape, q, k, v, positions_SC, parameters()), output_.var);
 }
 
 Var XlAttention::decode(Tape& tape, const Var& x_BtC, KeyValueCache& cache, Size limit, PositionTable& positions) const {
@@ -55,7 +52,15 @@ Var XlAttention::decode(Tape& tape, const Var& x_BtC, KeyValueCache& cache, Size
     };
     Var keys = append(cache.keys, ops::linear(tape, x_BtC, key_.var));
     Var values = append(cache.values, ops::linear(tape, x_BtC, value_.var));
-    Var y = attend(tape, ops::linear(tape, x_BtC, query_.var), keys, values, positions);
+    Size S = keys.size(1), have = cache.positions.defined() ? cache.positions.size(0) : 0;
+    if (have < S) {
+        Tensor positions_SC = positions.get(tape.exec(), std::max(S, 2 * have), channels_, keys.dtype());
+        cache.positions = ops::project_positions(tape.exec(), positions_SC, position_.var);
+        have = positions_SC.size(0);
+    }
+    Tensor r_SF = cache.positions.row_range(have - S, S);
+    Var q = ops::linear(tape, x_BtC, query_.var);
+    Var y = ops::linear(tape, ops::xl_attention_projected(tape, q, keys, values, r_SF, parameters()), output_.var);
     Size kept = std::min(limit, keys.size(1));
     cache.keys = ops::slice_rows(tape, keys, kept).value();
     cache.values = ops::slice_rows(tape, values, kept).value();

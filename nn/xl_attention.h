@@ -1,5 +1,5 @@
 #pragma once
-#include "engine/autograd/tape.h"
+#include "engine/ops/xl_attention.h"
 #include "nn/feed_forward.h"
 #include "nn/key_value_cache.h"
 
@@ -25,7 +25,7 @@ class XlAttention : public Module {
     Var decode(engine::Tape& tape, const Var& x_BtC, KeyValueCache& cache, Size limit, PositionTable& positions) const;
 
   private:
-    Var attend(engine::Tape& tape, const Var& q, const Var& k, const Var& v, PositionTable& positions) const;
+    engine::ops::XlAttentionParameters parameters() const;
 
     Size channels_;
     Parameter query_, key_, value_, position_, output_, content_bias_, position_bias_, scale_;

@@ -44,7 +44,7 @@ struct XlAttentionNode final : Node {
     Var q, k, v, y;
     XlAttentionParameters parameters;
     Tensor positions_SC, r_SF, lse;
-    XlAttentionShape shape;
+    kernels::XlAttentionShape shape;
 
     const char* name() const override { return "xl_attention"; }
     bool is_reached() const override { return y.has_grad(); }
@@ -87,29 +87,57 @@ struct XlAttentionNode final : Node {
     }
 };
 
-}  // namespace
-
-Var xl_attention(Tape& tape, const Var& q, const Var& k, const Var& v, const Tensor& positions_SC,
-                 const XlAttentionParameters& parameters) {
-    ProfileScope profile("xl_attention");
+kernels::XlAttentionShape shape_of(const Var& q, const Var& k, const Var& v, const XlAttentionParameters& parameters) {
     Size B = q.size(0), T = q.size(1), S = k.size(1), F = q.size(2), H = parameters.content_bias.size(0),
          Sh = parameters.content_bias.size(1);
     expect(F == H * Sh && k.shape() == v.shape() && k.size(0) == B && k.size(2) == F && S >= T, "xl-attention",
            "shapes do not fit: got q {}, k {}, v {}, u {}", q.shape().text(), k.shape().text(), v.shape().text(),
            parameters.content_bias.shape().text());
-    expect(positions_SC.size(0) == S && positions_SC.size(1) == parameters.position_CF.size(0), "xl-attention",
-           "positions do not fit: got {}, expected ({}, {})", positions_SC.shape().text(), S, parameters.position_CF.size(0));
+    return {B, T, S, H, Sh};
+}
+
+void attend(Exec& exec, const Var& y, const Tensor& lse, const Var& q, const Var& k, const Var& v, const Tensor& r_SF,
+            const XlAttentionParameters& parameters, kernels::XlAttentionShape shape) {
+    visit(exec, q.dtype(), [&]<class D, class E>(On<D, E>) {
+        kernels::xl_attention<D, E>(exec, y.value().rows<E>(), lse.data<Sum<E>>(), inputs_of<E>(q, k, v, r_SF, parameters), shape);
+    });
+}
+
+}  // namespace
+
+Tensor project_positions(Exec& exec, const Tensor& positions_SC, const Var& position_CF) {
+    Tensor r_SF(exec, {positions_SC.size(0), position_CF.size(1)}, position_CF.dtype());
+    visit(exec, r_SF.dtype(), [&]<class D, class E>(On<D, E>) {
+        kernels::product<D, E, E>(exec, r_SF.rows<E>(), positions_SC.rows<E>(), Layout::normal, position_CF.value().rows<E>(),
+                                  Layout::normal, false);
+    });
+    return r_SF;
+}
+
+Var xl_attention_projected(Tape& tape, const Var& q, const Var& k, const Var& v, const Tensor& r_SF,
+                           const XlAttentionParameters& parameters) {
+    ProfileScope profile("xl_attention");
+    kernels::XlAttentionShape shape = shape_of(q, k, v, parameters);
+    expect(r_SF.size(0) == shape.S && !tape.records({q, k, v}), "xl-attention",
+           "projected positions are for decoding: got {} rows for {} keys", r_SF.size(0), shape.S);
+    Var y(Tensor(tape.exec(), q.shape(), q.dtype()));
+    Tensor lse(tape.exec(), {shape.B * shape.H * shape.T}, sum_dtype(q.dtype()));
+    attend(tape.exec(), y, lse, q, k, v, r_SF, parameters, shape);
+    return y;
+}
+
+Var xl_attention(Tape& tape, const Var& q, const Var& k, const Var& v, const Tensor& positions_SC,
+                 const XlAttentionParameters& parameters) {
+    ProfileScope profile("xl_attention");
+    kernels::XlAttentionShape shape = shape_of(q, k, v, parameters);
+    expect(positions_SC.size(0) == shape.S && positions_SC.size(1) == parameters.position_CF.size(0), "xl-attention",
+           "positions do not fit: got {}, expected ({}, {})", positions_SC.shape().text(), shape.S, parameters.position_CF.size(0));
     Exec& exec = tape.exec();
     bool recorded = tape.records({q, k, v, parameters.position_CF, parameters.scale});
     Var y(Tensor(exec, q.shape(), q.dtype()), recorded);
-    Tensor lse(exec, {B * H * T}, sum_dtype(q.dtype()));
-    Tensor r_SF(exec, {S, F}, q.dtype());
-    XlAttentionShape shape{B, T, S, H, Sh};
-    visit(exec, q.dtype(), [&]<class D, class E>(On<D, E>) {
-        kernels::product<D, E, E>(exec, r_SF.rows<E>(), positions_SC.rows<E>(), Layout::normal, parameters.position_CF.value().rows<E>(),
-                                  Layout::normal, false);
-        kernels::xl_attention<D, E>(exec, y.value().rows<E>(), lse.data<Sum<E>>(), inputs_of<E>(q, k, v, r_SF, parameters), shape);
-    });
+    Tensor lse(exec, {shape.B * shape.H * shape.T}, sum_dtype(q.dtype()));
+    Tensor r_SF = project_positions(exec, positions_SC, parameters.position_CF);
+    attend(exec, y, lse, q, k, v, r_SF, parameters, shape);
     if (recorded) {
         XlAttentionNode node;
         node.q = q, node.k = k, node.v = v, node.y = y, node.parameters = parameters;

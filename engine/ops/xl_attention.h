@@ -17,4 +17,10 @@ struct XlAttentionParameters {
 // q (B,T,F); k, v (B,S,F), memory first; positions (S,C) from sinusoid_positions. → (B,T,F)
 Var xl_attention(Tape& tape, const Var& q, const Var& k, const Var& v, const Tensor& positions_SC, const XlAttentionParameters& parameters);
 
+// r = positions·pos.w (S,F), outside the tape.
+Tensor project_positions(Exec& exec, const Tensor& positions_SC, const Var& position_CF);
+// The same attention with positions that were projected before; only on a tape that does not record: decoding asks for them at every token.
+Var xl_attention_projected(Tape& tape, const Var& q, const Var& k, const Var& v, const Tensor& r_SF,
+                           const XlAttentionParameters& parameters);
+
 }  // namespace engine::ops
