@@ -33,6 +33,10 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
 
 MappedFile::MappedFile(MappedFile&& other) noexcept : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
 
+void MappedFile::let_go() const {
+    if (data_ != nullptr) ::madvise(const_cast<char*>(data_), static_cast<std::size_t>(bytes_), MADV_DONTNEED);
+}
+
 MappedFile::~MappedFile() {
     if (data_ != nullptr) ::munmap(const_cast<char*>(data_), static_cast<std::size_t>(bytes_));
 }

@@ -14,6 +14,8 @@ class MappedFile {
 
     const char* data() const { return data_; }
     std::int64_t bytes() const { return bytes_; }
+    // Pages that were touched need not stay in memory; what is read later comes from the disk again.
+    void let_go() const;
 
   private:
     const char* data_ = nullptr;

@@ -85,6 +85,7 @@ class Split::Shard {
                     most = std::max(most, largest<std::uint32_t>(block, count / 4));
             }
         }
+        file_.let_go();
         check_checksum(hash.digest(), digest, path);
         expect(most < static_cast<std::uint32_t>(vocab), "store",
                "{} holds an id outside the vocabulary: got {}, expected less than {}; {}", path.string(), most, vocab, kHint);

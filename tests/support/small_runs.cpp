@@ -12,6 +12,7 @@
 #include <thread>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -55,6 +56,26 @@ int run_process(const Arguments& arguments, double kill_after, int signal) {
         waitpid(child, &status, 0);
     }
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+double peak_resident_bytes(const Arguments& arguments) {
+    // Children's largest, so a process between us and the program counts for this one only.
+    int ends[2];
+    if (pipe(ends) != 0) return 0;
+    pid_t middle = fork();
+    if (middle == 0) {
+        int code = run_process(arguments);
+        rusage usage{};
+        getrusage(RUSAGE_CHILDREN, &usage);
+        double bytes = code == 0 ? 1024.0 * static_cast<double>(usage.ru_maxrss) : 0;
+        _exit(write(ends[1], &bytes, sizeof bytes) == sizeof bytes ? 0 : 1);
+    }
+    double bytes = 0;
+    if (read(ends[0], &bytes, sizeof bytes) != sizeof bytes) bytes = 0;
+    waitpid(middle, nullptr, 0);
+    close(ends[0]);
+    close(ends[1]);
+    return bytes;
 }
 
 SmallRuns::SmallRuns() {

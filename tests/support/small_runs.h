@@ -21,6 +21,9 @@ ProgramResult run_program(const Arguments& arguments);
 // The program as a process of its own; after `kill_after` seconds (0: never) it gets `signal`. The code is 128 + signal where one ended it.
 int run_process(const Arguments& arguments, double kill_after = 0, int signal = 0);
 
+// The most memory that such a process, which must succeed, ever had resident.
+double peak_resident_bytes(const Arguments& arguments);
+
 // A folder with a store of a few kilobytes of English, "data", and a configuration, "run.toml", of a small model with everything that a
 // resume must bring back: dropout, expert dropout, balance, memory, evaluations, checkpoints.
 class SmallRuns {
