@@ -1,12 +1,10 @@
 #include "data/token_store.h"
 
-#include "data/byte_source.h"
 #include "data/error.h"
 #include "data/mapped_file.h"
 #include "data/xxh64.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace data {
 namespace {
@@ -14,20 +12,6 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kHint = "hint: copy the store again, or make it with moegrad prepare --force";
-
-template <class Word>
-std::uint32_t largest(const char* bytes, std::size_t count) {
-    const auto* words = reinterpret_cast<const Word*>(bytes);
-    Word most = 0;
-    for (std::size_t i = 0; i < count; ++i) most = std::max(most, words[i]);
-    return most;
-}
-
-template <class Word>
-void widen(const char* bytes, std::int64_t first, std::int64_t count, std::int32_t* ids) {
-    const auto* words = reinterpret_cast<const Word*>(bytes) + first;
-    for (std::int64_t i = 0; i < count; ++i) ids[i] = static_cast<std::int32_t>(words[i]);
-}
 
 const FileDigest& digest_of(const Manifest& manifest, const std::string& name, const fs::path& folder) {
     auto found = manifest.files.find(name);
@@ -49,56 +33,7 @@ void check_checksum(std::uint64_t formed, const FileDigest& digest, const fs::pa
 
 }  // namespace
 
-class Split::Shard {
-  public:
-    Shard(const fs::path& path, int token_bytes) : file_(path), token_bytes_(token_bytes) {}
-
-    std::int64_t bytes() const { return file_.bytes(); }
-
-    void read(std::int64_t first, std::int64_t count, std::int32_t* ids) const {
-        switch (token_bytes_) {
-            case 1:
-                return widen<std::uint8_t>(file_.data(), first, count, ids);
-            case 2:
-                return widen<std::uint16_t>(file_.data(), first, count, ids);
-            default:
-                return widen<std::uint32_t>(file_.data(), first, count, ids);
-        }
-    }
-
-    // One pass over the file, block by block, so that the second look at a block finds it in the cache.
-    void verify(const FileDigest& digest, std::int32_t vocab, const fs::path& path) const {
-        Xxh64 hash;
-        std::uint32_t most = 0;
-        for (std::int64_t at = 0; at < file_.bytes(); at += kBlock) {
-            auto count = static_cast<std::size_t>(std::min<std::int64_t>(kBlock, file_.bytes() - at));
-            const char* block = file_.data() + at;
-            hash.add(block, count);
-            switch (token_bytes_) {
-                case 1:
-                    most = std::max(most, largest<std::uint8_t>(block, count));
-                    break;
-                case 2:
-                    most = std::max(most, largest<std::uint16_t>(block, count / 2));
-                    break;
-                default:
-                    most = std::max(most, largest<std::uint32_t>(block, count / 4));
-            }
-        }
-        file_.let_go();
-        check_checksum(hash.digest(), digest, path);
-        expect(most < static_cast<std::uint32_t>(vocab), "store",
-               "{} holds an id outside the vocabulary: got {}, expected less than {}; {}", path.string(), most, vocab, kHint);
-    }
-
-  private:
-    MappedFile file_;
-    int token_bytes_;
-};
-
 Split::Split(SplitId id, const SplitTotals& totals) : id_(id), totals_(totals) {}
-Split::Split(Split&&) noexcept = default;
-Split::~Split() = default;
 
 void Split::read(std::int64_t first, std::int64_t count, std::int32_t* ids) const {
     expect(first >= 0 && count >= 0 && count <= tokens() - first, "store", "tokens {} to {} are outside split {}, which has {}", first,
@@ -122,6 +57,10 @@ TokenStore::TokenStore(const fs::path& folder, Verify verify) : folder_(folder),
         splits_.back().shard_tokens_ = manifest_.shard_tokens;
         for (std::int64_t shard = 0; shard < manifest_.shards(static_cast<SplitId>(i)); ++shard) open_shard(splits_.back(), shard, verify);
     }
+    std::size_t expected = 1;
+    for (const Split& split : splits_) expected += split.shards_.size();
+    expect(manifest_.files.size() == expected, "store", "{} is damaged: it lists {} files, expected {}; {}",
+           (folder_ / kManifestName).string(), manifest_.files.size(), expected, kHint);
     const FileDigest& index = digest_of(manifest_, kIndexName, folder_);
     if (verify == Verify::sizes) return;
     MappedFile file(folder_ / kIndexName);
@@ -136,7 +75,12 @@ void TokenStore::open_shard(Split& split, std::int64_t shard, Verify verify) {
            (folder_ / name).string(), digest.bytes, tokens, manifest_.token_bytes, kHint);
     split.shards_.emplace_back(folder_ / name, manifest_.token_bytes);
     expect(split.shards_.back().bytes() == digest.bytes, "store", "{} changes while it is read", (folder_ / name).string());
-    if (verify == Verify::checksums) split.shards_.back().verify(digest, vocab(), folder_ / name);
+    if (verify == Verify::sizes) return;
+    TokenFile::Contents contents = split.shards_.back().contents();
+    check_checksum(contents.checksum, digest, folder_ / name);
+    expect(contents.largest < static_cast<std::uint32_t>(vocab()), "store",
+           "{} holds an id outside the vocabulary: got {}, expected less than {}; {}", (folder_ / name).string(), contents.largest, vocab(),
+           kHint);
 }
 
 const Split& TokenStore::split(std::string_view name) const {

@@ -1,6 +1,7 @@
 #pragma once
 // A store of tokens, read where it lies on the disk (memory-mapped).
 #include "data/manifest.h"
+#include "data/token_file.h"
 #include "data/tokenizer.h"
 
 #include <memory>
@@ -10,9 +11,6 @@ namespace data {
 // The tokens of one split, in the order of the text.
 class Split {
   public:
-    Split(Split&&) noexcept;
-    ~Split();
-
     std::string_view name() const { return kSplitNames[static_cast<std::size_t>(id_)]; }
     std::int64_t tokens() const { return totals_.tokens; }
     std::int64_t bytes() const { return totals_.bytes; }  // of text; separators are none
@@ -24,13 +22,12 @@ class Split {
 
   private:
     friend class TokenStore;
-    class Shard;
     Split(SplitId id, const SplitTotals& totals);
 
     SplitId id_;
     SplitTotals totals_;
     std::int64_t shard_tokens_ = 1;
-    std::vector<Shard> shards_;
+    std::vector<TokenFile> shards_;
 };
 
 struct Document {

@@ -20,7 +20,7 @@ class Counting {
         std::string text;
         while (tokens * 100 > static_cast<std::int64_t>(text.size()) * 90) text.push_back(static_cast<char>(text.size() % 251 & 0x7f));
         // Cuts move to the next character's beginning; below 0x80 every byte is one.
-        tests::prepare_text(folder_ / "store", text, "bytes", 7);
+        tests::prepare_text(folder_ / "store", text, "bytes", 97);
         store_ = std::make_unique<TokenStore>(folder_ / "store");
         text_ = text.substr(0, static_cast<std::size_t>(split().tokens()));
     }

@@ -3,39 +3,13 @@
 #include "engine/base/error.h"
 #include "engine/io/manifest.h"
 #include "engine/io/safetensors.h"
+#include "tests/support/full_disk.h"
 #include "tests/support/temporary_folder.h"
 
-#include <csignal>
-
 #include <doctest/doctest.h>
-#include <sys/resource.h>
 
 using namespace engine;
 namespace fs = std::filesystem;
-
-namespace {
-
-// While it lives no file may grow beyond `bytes`: writes fail as they do on a full disk.
-class FullDisk {
-  public:
-    explicit FullDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-        getrlimit(RLIMIT_FSIZE, &before_);
-        rlimit limit{bytes, before_.rlim_max};
-        setrlimit(RLIMIT_FSIZE, &limit);
-    }
-    ~FullDisk() {
-        setrlimit(RLIMIT_FSIZE, &before_);
-        std::signal(SIGXFSZ, handler_);
-    }
-    FullDisk(const FullDisk&) = delete;
-    FullDisk& operator=(const FullDisk&) = delete;
-
-  private:
-    rlimit before_{};
-    void (*handler_)(int);
-};
-
-}  // namespace
 
 TEST_CASE("an atomic file appears at commit and not before; without a commit nothing stays") {
     tests::TemporaryFolder folder;
@@ -57,7 +31,7 @@ TEST_CASE("a full disk is an error that names the file, keeps the old one and le
     io::SafetensorsWriter writer;
     writer.add<float>("x", {100000}, std::vector<float>(100000));
     {
-        FullDisk full(4096);
+        tests::FullDisk full(4096);
         CHECK_THROWS_WITH(writer.write(folder / "a"), ("[file] cannot write " + (folder / "a").string() + ": File too large").c_str());
     }
     CHECK(io::read_file(folder / "a") == "old");
