@@ -21,7 +21,7 @@ class TextReader final : public nlohmann::json_sax<json> {
         return true;
     }
     bool key(std::string& name) override {
-        wanted_ = depth_ == 1 && name == "text";
+        wanted_ = name == "text";
         return true;
     }
     bool string(std::string& value) override {

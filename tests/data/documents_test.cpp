@@ -123,8 +123,8 @@ TEST_CASE("an archive's regular members are documents; folders, links and hidden
     std::string large = tests::some_bytes(600'001);
     std::string tar = tests::tar_member("./a/", "", '5') + tests::tar_member("./a/one.txt", "one") + tests::tar_member("a/link", "", '2') +
                       tests::tar_member("./._one.txt", "hidden") + tests::tar_member(".git/x", "hidden") + tests::tar_member("empty", "") +
-                      tests::tar_member("b", std::string(512, 'b')) + tests::tar_member("large", large) + tests::tar_end();
-    Documents expected{{"a/one.txt", "one"}, {"b", std::string(512, 'b')}, {"large", large}};
+                      tests::tar_member("b/./b", std::string(512, 'b')) + tests::tar_member("large", large) + tests::tar_end();
+    Documents expected{{"a/one.txt", "one"}, {"b/./b", std::string(512, 'b')}, {"large", large}};
     CHECK(read_text(folder / "x.tar", tar) == expected);
     CHECK(read_text(folder / "x.tar.zst", tests::zstd_packed(tar)) == expected);
     CHECK(read_text(folder / "x.tar.gz", tests::gzip_packed(tar)) == expected);
@@ -153,6 +153,24 @@ TEST_CASE("archives of the system's tar are read in each of its formats, long na
         INFO(kind);
         CHECK(documents == expected);
     }
+}
+
+TEST_CASE("an archive's sizes may be binary, or stand in an extended header") {
+    tests::TemporaryFolder folder;
+    std::string text = tests::some_bytes(70'001), rest = tests::tar_member("b", "b") + tests::tar_end();
+    std::string binary = tests::tar_member("a", text);
+    binary.replace(124, 12, std::string("\x80\0\0\0\0\0\0\0\0\x01\x11\x71", 12));  // 70'001
+    tests::seal_tar_header(binary);
+    CHECK(read_text(folder / "x.tar", binary + rest) == Documents{{"a", text}, {"b", "b"}});
+    std::string extended = tests::tar_member("a", text);
+    extended.replace(124, 11, "00000000000");
+    tests::seal_tar_header(extended);
+    CHECK(read_text(folder / "x.tar", tests::tar_member("x", "14 size=70001\n", 'x') + extended + rest) ==
+          Documents{{"a", text}, {"b", "b"}});
+    std::string huge = tests::tar_member("a", text);
+    huge.replace(124, 12, "\xff" + std::string(11, '\xff'));
+    tests::seal_tar_header(huge);
+    CHECK(message_of(folder / "x.tar", huge + rest).find("member 1 has no size") != std::string::npos);
 }
 
 TEST_CASE("an archive that is cut anywhere is an error that says so") {

@@ -83,6 +83,13 @@ TEST_CASE("a document's split does not depend on the order of the input") {
     CHECK(equal);
 }
 
+TEST_CASE("documents of equal names stay in their order") {
+    std::vector<DocumentKey> documents(1000, DocumentKey{7, 1});
+    std::vector<SplitId> splits = data::split_by_hash(documents);
+    CHECK(std::is_sorted(splits.begin(), splits.end()));
+    CHECK(std::count(splits.begin(), splits.end(), SplitId::train) == 900);
+}
+
 TEST_CASE("a few more documents move only few of the others") {
     std::vector<DocumentKey> documents = some_documents(1009, 1000);
     std::vector<SplitId> before = data::split_by_hash(documents);

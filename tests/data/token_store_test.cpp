@@ -175,7 +175,7 @@ TEST_CASE("a manifest that fits its own checksum but contradicts the files or it
         {"another vocabulary", [](json& m) { m["tokenizer"]["vocab"] = 5; }},
         {"ids outside the vocabulary",
          [](json& m) {
-             m["tokenizer"] = {{"name", "bytes-seen"}, {"vocab", 2}, {"bytes", {97, 98}}};
+             m["tokenizer"] = {{"name", "bytes-seen"}, {"vocab", 3}, {"bytes", {97, 98, 99}}};
          }},
         {"wider tokens", [](json& m) { m["token_bytes"] = 2; }},
         {"tokens of three bytes", [](json& m) { m["token_bytes"] = 3; }},

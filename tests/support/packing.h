@@ -40,24 +40,30 @@ inline std::string gzip_packed(const std::string& text) {
     return packed;
 }
 
+inline std::string octal_digits(std::uint64_t value, int digits) {
+    std::string field(static_cast<std::size_t>(digits), '0');
+    for (int i = digits - 1; i >= 0; --i, value /= 8) field[static_cast<std::size_t>(i)] = static_cast<char>('0' + value % 8);
+    return field;
+}
+
+// Sets the checksum of the header that the text begins with.
+inline void seal_tar_header(std::string& text) {
+    text.replace(148, 8, 8, ' ');
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < 512; ++i) sum += static_cast<unsigned char>(text[i]);
+    text.replace(148, 8, octal_digits(sum, 6) + std::string("\0 ", 2));
+}
+
 // A ustar header and its contents, filled up to whole records.
 inline std::string tar_member(const std::string& name, const std::string& text, char kind = '0') {
     std::string header(512, '\0');
     auto put = [&](std::size_t at, const std::string& field) { header.replace(at, field.size(), field); };
-    auto octal = [](std::uint64_t value, int digits) {
-        std::string field(static_cast<std::size_t>(digits), '0');
-        for (int i = digits - 1; i >= 0; --i, value /= 8) field[static_cast<std::size_t>(i)] = static_cast<char>('0' + value % 8);
-        return field;
-    };
     put(0, name.substr(0, 100));
     put(100, "0000644");
-    put(124, octal(text.size(), 11));
-    put(148, "        ");
+    put(124, octal_digits(text.size(), 11));
     header[156] = kind;
     put(257, std::string("ustar\00000", 8));
-    std::uint64_t sum = 0;
-    for (char byte : header) sum += static_cast<unsigned char>(byte);
-    put(148, octal(sum, 6) + std::string("\0 ", 2));
+    seal_tar_header(header);
     return header + text + std::string((512 - text.size() % 512) % 512, '\0');
 }
 
