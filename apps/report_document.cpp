@@ -163,8 +163,11 @@ nlohmann::ordered_json report_document(const std::vector<RunReport>& runs) {
         layers += run.layers.size();
         routed_runs += run.layers.empty() ? 0 : 1;
     }
-    Json document{
-        {"version", MOEGRAD_VERSION}, {"verdict", verdict(runs)}, {"split", common_split(runs)}, {"training_passes", kTrainingPasses}};
+    Json document{{"version", MOEGRAD_VERSION},
+                  {"verdict", verdict(runs)},
+                  {"split", common_split(runs)},
+                  {"followed_split", followed_split(runs)},
+                  {"training_passes", kTrainingPasses}};
     document["runs"] = Json::array();
     for (const RunReport& run : runs) {
         document["runs"].push_back({{"name", run.name},
@@ -181,7 +184,7 @@ nlohmann::ordered_json report_document(const std::vector<RunReport>& runs) {
     }
     document["budgets"] = Json::array();
     if (runs.size() > 1) {
-        for (const Budget& budget : equal_budgets(runs, common_split(runs))) {
+        for (const Budget& budget : equal_budgets(runs, followed_split(runs))) {
             document["budgets"].push_back({{"axis", budget.axis},
                                            {"amount", number(budget.amount)},
                                            {"bits", numbers(budget.bits_per_byte, 6)},

@@ -46,7 +46,7 @@ struct Sample {
 
 struct RunReport {
     std::string name, path, method;
-    std::map<std::string, std::string> config;  // key.path -> value as TOML
+    std::map<std::string, std::string> config;  // key.path -> value
     std::string config_text;
     Curve curve;
     std::vector<Evaluation> evaluations;

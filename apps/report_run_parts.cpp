@@ -24,6 +24,10 @@ void flatten(std::map<std::string, std::string>& flat, const toml::table& table,
             continue;
         }
         std::ostringstream text;
+        if (node.is_string()) {
+            flat[name] = node.as_string()->get();
+            continue;
+        }
         if (node.is_table()) {
             text << toml::toml_formatter(*node.as_table());
         } else {
@@ -119,7 +123,7 @@ void read_config(RunReport& run, const fs::path& path) {
     }
     for (const char* key : {"ffn.method", "mixer.method"}) {
         auto value = run.config.find(key);
-        if (run.method.empty() && value != run.config.end()) run.method = value->second.substr(1, value->second.size() - 2);
+        if (run.method.empty() && value != run.config.end()) run.method = value->second;
     }
 }
 

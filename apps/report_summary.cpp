@@ -5,11 +5,15 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <tuple>
 
 namespace apps {
 namespace {
 
-double last_of(const std::vector<double>& column) { return column.empty() ? kNoNumber : column.back(); }
+double last_of(const std::vector<double>& column) {
+    auto last = std::find_if(column.rbegin(), column.rend(), [](double value) { return std::isfinite(value); });
+    return last == column.rend() ? kNoNumber : *last;
+}
 
 // The mean of the finite values among `count` that end before `end`.
 double mean_before(const std::vector<double>& values, std::size_t end, std::size_t count) {
@@ -95,6 +99,21 @@ std::string common_split(const std::vector<RunReport>& runs) {
             return split;
     }
     return {};
+}
+
+std::string followed_split(const std::vector<RunReport>& runs) {
+    std::string followed = common_split(runs);
+    std::ptrdiff_t most = 0;
+    for (const Evaluation& any : runs.front().evaluations) {
+        auto evaluations = [&](const RunReport& run) {
+            return std::count_if(run.evaluations.begin(), run.evaluations.end(),
+                                 [&](const Evaluation& one) { return one.split == any.split; });
+        };
+        std::ptrdiff_t fewest = evaluations(runs.front());
+        for (const RunReport& run : runs) fewest = std::min(fewest, evaluations(run));
+        if (fewest > most) std::tie(followed, most) = std::pair(any.split, fewest);
+    }
+    return followed;
 }
 
 std::vector<Budget> equal_budgets(const std::vector<RunReport>& runs, const std::string& split) {

@@ -25,6 +25,8 @@ const Evaluation* best_evaluation(const RunReport& run, const std::string& split
 
 // The split by which the runs are compared: test where all have it, else valid, else any other that all have; empty without one.
 std::string common_split(const std::vector<RunReport>& runs);
+// Of the splits that all runs have the one evaluated most often, for reading values between evaluations.
+std::string followed_split(const std::vector<RunReport>& runs);
 
 // What the runs had reached when each had spent as much as the thriftiest spent in all.
 struct Budget {

@@ -15,14 +15,11 @@ std::vector<std::size_t> bucket_starts(std::size_t rows, std::size_t most) {
         std::iota(starts.begin(), starts.end(), std::size_t{0});
         return starts;
     }
-    std::size_t wide = most * 2 / 3, growing = most - wide;
-    for (std::size_t i = 0; i < wide; ++i) starts.push_back(i * rows / wide);
-    for (std::size_t i = 0; i < growing; ++i) {
-        double share = static_cast<double>(i) / static_cast<double>(growing);
-        starts.push_back(static_cast<std::size_t>(std::pow(static_cast<double>(rows), share)) - 1);
+    double width = static_cast<double>(rows) / (static_cast<double>(most) * 2 / 3);
+    double growth = std::pow(static_cast<double>(rows), 3.0 / static_cast<double>(most));
+    for (double end = 1; end <= static_cast<double>(rows) && starts.size() < most; end += std::clamp(end * (growth - 1), 1.0, width)) {
+        starts.push_back(static_cast<std::size_t>(end) - 1);
     }
-    std::sort(starts.begin(), starts.end());
-    starts.erase(std::unique(starts.begin(), starts.end()), starts.end());
     return starts;
 }
 

@@ -6,8 +6,8 @@
 
 namespace apps {
 
-// Ascending starts of buckets over `rows` rows, the first 0; at most `most` buckets. Two thirds of them are equally wide, the others
-// grow geometrically, so that the first steps, where a loss falls fastest, stay single on a logarithmic axis. All rows when they fit.
+// Ascending starts of buckets over `rows` rows, the first 0; at most `most` (3 or more) buckets. They grow geometrically from single rows
+// to an even width, so that the first steps, where a loss falls fastest, stay single on a logarithmic axis. All rows when they fit.
 std::vector<std::size_t> bucket_starts(std::size_t rows, std::size_t most);
 
 // Of `rows` rows at most `most` that stand alike: the first and the last among them.

@@ -38,16 +38,30 @@ function points(xs, ys) {
   return list;
 }
 
-// An exponential mean over records, started without bias; `counts` says how many records a point stands for.
+// An exponential mean over the records on both sides, so that it does not lag; `counts`: how many records a point
+// stands for; a point of the usual number keeps `strength` of its neighbour.
 function smoothed(values, counts, strength) {
   if (!(strength > 0)) return values;
-  let sum = 0, weight = 0;
+  const sums = values.map(() => [0, 0]);
+  const usual = counts ? Math.max(...counts) : 1;
+  const pass = (from, to, stride) => {
+    let sum = 0, weight = 0;
+    for (let i = from; i !== to; i += stride) {
+      const count = counts ? counts[i] : 1, keep = Math.pow(strength, count / usual);
+      sum *= keep;
+      weight *= keep;
+      sums[i][0] += sum;
+      sums[i][1] += weight;
+      if (!isNumber(values[i])) continue;
+      sum += count * values[i];
+      weight += count;
+    }
+  };
+  pass(0, values.length, 1);
+  pass(values.length - 1, -1, -1);
   return values.map((value, i) => {
-    if (!isNumber(value)) return value;
-    const keep = Math.pow(strength, counts ? counts[i] : 1);
-    sum = keep * sum + (1 - keep) * value;
-    weight = keep * weight + (1 - keep);
-    return sum / weight;
+    const count = counts ? counts[i] : 1;
+    return isNumber(value) ? (sums[i][0] + count * value) / (sums[i][1] + count) : value;
   });
 }
 
@@ -71,12 +85,22 @@ function rangeX() {
   return [state.log ? least : 0, most > least || !state.log ? most || 1 : least * 10];
 }
 
+const kRoundTimes = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 432000, 864000];
+
+// Ticks at round times: at whole minutes, quarters, hours.
+function timeTicks(scale, most) {
+  const step = kRoundTimes.find((one) => (scale.max - scale.min) / one <= most) ?? (scale.max - scale.min) / most;
+  scale.ticks = [];
+  for (let at = Math.ceil(scale.min / step) * step; at <= scale.max; at += step) scale.ticks.push({ value: at });
+}
+
 function scaleX(small) {
   const [min, max] = rangeX();
-  const tick = (value) => (state.x === "step" ? short(value) : kAxes[state.x].text(value));
+  const tick = (value) => (state.x === "seconds" ? duration(value) : tickText(value));
   return {
     type: state.log ? "logarithmic" : "linear", min, max,
     title: { display: !small, text: kAxes[state.x].name },
+    afterBuildTicks: (scale) => { if (state.x === "seconds" && !state.log && scale.max - scale.min > 10) timeTicks(scale, small ? 4 : 8); },
     ticks: { maxTicksLimit: small ? 5 : 9, maxRotation: 0, includeBounds: false, autoSkipPadding: 16, callback: (value) => (state.log && !isOneTwoFive(value) ? null : tick(value)) },
   };
 }

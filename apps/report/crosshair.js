@@ -17,10 +17,10 @@ function nearest(chart, at) {
       if (dataset.data[middle].x <= at) low = middle; else high = middle;
     }
     const index = Math.abs(dataset.data[low].x - at) <= Math.abs(dataset.data[high].x - at) ? low : high;
-    // A run that ended long before the place that is pointed at has nothing to say there.
+    // A run that ended long before the place that is pointed at has nothing to say there, nor has an evaluation far from it.
     const { left, right } = chart.chartArea;
     const pixel = chart.scales.x.getPixelForValue(dataset.data[index].x);
-    if (Math.abs(pixel - chart.scales.x.getPixelForValue(at)) > (right - left) / 12 || !Number.isFinite(dataset.data[index].y)) return;
+    if (Math.abs(pixel - chart.scales.x.getPixelForValue(at)) > (right - left) / (dataset.steps ? 50 : 12) || !Number.isFinite(dataset.data[index].y)) return;
     items.push({ element: chart.getDatasetMeta(datasetIndex).data[index], datasetIndex, index });
   });
   return items;
@@ -124,7 +124,7 @@ function lineChart(figure, describe, zoomable = true) {
       animation: false, parsing: false, normalized: true, responsive: true, maintainAspectRatio: false, spanGaps: false,
       interaction: { mode: "perRun", intersect: false },
       elements: { point: { radius: 0, hoverRadius: 4 }, line: { borderWidth: 1.6, tension: 0, borderJoinStyle: "round" } },
-      plugins: { legend: { display: false }, tooltip: {} },
+      layout: { padding: { top: 4, right: 8 } }, plugins: { legend: { display: false }, tooltip: {} },
     },
   });
   listenToKeys(chart, canvas);
@@ -144,7 +144,7 @@ function show(chart, datasets, x, y, label) {
     backgroundColor: color("ink"), titleColor: color("page"), bodyColor: color("page"), boxPadding: 4, usePointStyle: true, padding: 9,
     itemSort: (a, b) => b.parsed.y - a.parsed.y,
     callbacks: {
-      title: (items) => (items.length > 0 ? label.title(items[0]) : ""),
+      title: (items) => (items.length > 0 ? label.title(items) : ""),
       label: (item) => ` ${item.dataset.label}  ${label.value(item)}`,
       labelColor: (item) => ({ borderColor: item.dataset.borderColor, backgroundColor: item.dataset.borderColor }),
       labelPointStyle: (item) => ({ pointStyle: item.dataset.pointStyle || "line", rotation: 0 }),

@@ -17,9 +17,9 @@ function loadText(load) { return load === 0 ? "chosen by no token" : `load ${tri
 function columnNames(layer) { return layer.load[0].map((_, group) => String(Math.floor((group * layer.experts) / layer.load[0].length))); }
 
 function colourScale() {
-  const bar = element("div", { class: "scale", "aria-hidden": "true" }, element("span", {}, "×"));
+  const bar = element("div", { class: "scale", "aria-hidden": "true" }, element("span", {}, "× none"));
   const steps = [0.25, 0.5, 0.71, 1, 1.41, 2, 4].map((load) => [load, element("i")]);
-  bar.append(element("span", {}, "¼"), ...steps.map(([, cell]) => cell), element("span", {}, "4"));
+  bar.append(element("span", {}, "¼"), ...steps.map(([, cell]) => cell), element("span", {}, "4 × even"));
   onChange(() => steps.forEach(([load, cell]) => { cell.style.background = loadColor(load); }));
   return bar;
 }
@@ -47,7 +47,7 @@ function layerFigure(run, index) {
     title.replaceChildren(`Layer ${layer.layer} over training`, element("span", { class: "unit" }, " expert by step"));
     heat.draw({
       rows: layer.load[0].length, columns: layer.frame_step.length, read: (row, column) => layer.load[column][row],
-      rowNames: columnNames(layer), columnNames: layer.frame_step.map((step) => short(step)),
+      rowNames: columnNames(layer), columnNames: layer.frame_step.map((step) => tickText(step)),
     });
   });
   return figure;
@@ -60,13 +60,13 @@ function sortedFigure(run, index) {
   onChange(() => {
     const layer = run.layers[chosenLayer(index)], frame = frameOf(layer), last = frame === layer.frame_step.length - 1;
     const order = layer.load[frame].map((load, group) => [load, group]).sort((a, b) => b[0] - a[0] || a[1] - b[1]);
-    title.replaceChildren(`Layer ${layer.layer}, sorted`, element("span", { class: "unit" }, ` load at step ${whole(layer.frame_step[frame])}${last && layer.gate_mass.length ? "; dots: gate mass" : ""}`));
+    title.replaceChildren(`Layer ${layer.layer}, sorted`, element("span", { class: "unit" }, ` at step ${whole(layer.frame_step[frame])}${last && layer.gate_mass.length ? "; dots: gate mass" : ""}`));
     const bars = { type: "bar", label: "load", data: order.map(([load], i) => ({ x: i, y: load, row: i })), backgroundColor: order.map(([load]) => loadColor(load)), borderColor: color("soft"), borderWidth: order.length > 64 ? 0 : 0.5, categoryPercentage: 1, barPercentage: order.length > 64 ? 1 : 0.86, grouped: false, probe: true, order: 2 };
     const dots = { label: "gate mass", data: order.map(([, group], i) => ({ x: i, y: layer.gate_mass[group], row: i })), showLine: false, pointRadius: order.length > 64 ? 1 : 2.5, pointBackgroundColor: color("ink"), borderColor: color("ink"), probe: true, order: 1 };
     const even = { label: "even", data: [{ x: -0.5, y: 1 }, { x: order.length - 0.5, y: 1 }], borderColor: color("soft"), borderWidth: 1, borderDash: [3, 3], order: 3 };
     show(chart, last && layer.gate_mass.length ? [bars, dots, even] : [bars, even],
       { type: "linear", min: -0.5, max: order.length - 0.5, offset: false, title: { display: false }, ticks: { display: false } }, { beginAtZero: true },
-      { title: (item) => expertName(layer, order[item.raw.row][1]), value: (item) => trimmed(item.parsed.y) });
+      { title: ([item]) => expertName(layer, order[item.raw.row][1]), value: (item) => trimmed(item.parsed.y) });
   });
   return figure;
 }
@@ -78,8 +78,8 @@ function measureFigure(run, title, unit, key, y) {
     const datasets = run.layers.map((layer, position) => ({ label: `layer ${layer.layer}`, data: points(layer.step, layer[key]), probe: true, borderColor: layerColor(position, run.layers.length), backgroundColor: layerColor(position, run.layers.length), borderWidth: 1.3 }));
     const all = run.layers.flatMap((layer) => layer.step).filter((step) => !state.log || step > 0);
     const x = { ...scaleX(true), min: state.log ? Math.min(...all) : 0, max: Math.max(...all) };
-    x.ticks = { ...x.ticks, callback: (value) => (state.log && !isOneTwoFive(value) ? null : short(value)) };
-    show(chart, datasets, x, y, { title: (item) => `step ${whole(item.parsed.x)}`, value: (item) => trimmed(item.parsed.y) });
+    x.ticks = { ...x.ticks, callback: (value) => (state.log && !isOneTwoFive(value) ? null : tickText(value)) };
+    show(chart, datasets, x, y, { title: ([item]) => `step ${whole(item.parsed.x)}`, value: (item) => trimmed(item.parsed.y) });
   });
   return figure;
 }
@@ -100,7 +100,8 @@ function usageWords(run) {
   const experts = run.layers.reduce((sum, layer) => sum + layer.experts, 0);
   const used = run.layers.reduce((sum, layer) => sum + (last(layer.usage_perplexity) ?? 0), 0);
   return `${run.layers.length} ${run.layers.length === 1 ? "layer" : "layers"} of ${run.layers[0].experts} experts; at the end as good as ${trimmed((100 * used) / experts)} % used, ` +
-    `${trimmed(dead)} of ${experts} dead, most uneven in layer ${worst.layer} (MaxVio ${fixed(last(worst.max_vio), 2)}).`;
+    `${trimmed(dead)} of ${experts} dead, most uneven in layer ${worst.layer} (MaxVio ${fixed(last(worst.max_vio), 2)}).` +
+    (run.layers.length > 1 ? " In the lines, the first layer is pale and the last one strong." : "");
 }
 
 function runExperts(run, index, open) {
@@ -114,8 +115,8 @@ function runExperts(run, index, open) {
     usage.append(layersFigure(run, index), layerFigure(run, index), measures);
     const most = run.layers[0].experts;
     measures.append(sortedFigure(run, index),
-      measureFigure(run, "Usage perplexity", `experts as good as used, of ${most}`, "usage_perplexity", { beginAtZero: true, max: Math.max(...run.layers.map((layer) => layer.experts)) }),
-      measureFigure(run, "MaxVio", "most load over even, minus 1", "max_vio", { beginAtZero: true }),
+      measureFigure(run, "Usage perplexity", `of ${most} experts`, "usage_perplexity", { beginAtZero: true, max: Math.max(...run.layers.map((layer) => layer.experts)) }),
+      measureFigure(run, "MaxVio", "most load over even − 1", "max_vio", { beginAtZero: true }),
       measureFigure(run, "Dead experts", "chosen by no token", "dead_experts", { beginAtZero: true, suggestedMax: 1, ticks: { precision: 0 } }));
   };
   box.addEventListener("toggle", () => { if (box.open) fill(); });

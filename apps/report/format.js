@@ -5,12 +5,12 @@ const kNothing = "–";
 
 function isNumber(value) { return typeof value === "number" && Number.isFinite(value); }
 
-// 1.23 k, 45.6 M, 7.00 G: three digits and a unit.
+// 1.23 k, 45.6 M, 7.00 G: three digits and a unit; 12 and 0.0123 without.
 function short(value) {
   if (!isNumber(value)) return kNothing;
   const units = [[1e18, "E"], [1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
   for (const [size, unit] of units) {
-    if (Math.abs(value) >= size * 0.9995) return `${trimmed(value / size)} ${unit}`;
+    if (Math.abs(value) >= size * 0.9995) return `${(value / size).toPrecision(3)} ${unit}`;
   }
   return trimmed(value);
 }
@@ -22,6 +22,9 @@ function trimmed(value) {
   if (Number.isInteger(value) && size < 1000) return String(value);
   return value.toFixed(Math.max(0, Math.min(5, 2 - Math.floor(Math.log10(size)))));
 }
+
+// As on an axis: no zeros at the end.
+function tickText(value) { return short(value).replace(/(\.\d*?)0+(?=$| |e)/, "$1").replace(/\.(?=$| |e)/, ""); }
 
 function fixed(value, digits) { return isNumber(value) ? value.toFixed(digits) : kNothing; }
 
@@ -53,4 +56,4 @@ function table(head, rows) {
   return element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
 }
 
-function titled(title, unit) { return element("h3", {}, title, unit ? element("span", { class: "unit" }, ` ${unit}`) : ""); }
+function titled(title, unit) { return element("h3", {}, title, unit ? element("span", { class: "unit" }, " ", unit) : ""); }

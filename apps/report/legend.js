@@ -52,5 +52,5 @@ function drawControls() {
   byId("full-y").checked = state.full;
   byId("smooth").value = state.smooth;
   byId("smooth-value").textContent = state.smooth > 0 ? state.smooth.toFixed(2) : "off";
-  byId("zoom-out").disabled = !state.zoom;
+  byId("zoom-out").hidden = !state.zoom;
 }

@@ -23,15 +23,16 @@ function lossDatasets(run, index, alone) {
   return datasets;
 }
 
-function heldOutDatasets(run, index, value, factor) {
+// `joined`: the marks of a run are joined by a line.
+function heldOutDatasets(run, index, value, joined) {
   const splits = [...new Set(run.evaluations.map((one) => one.split))];
   return splits.map((split) => {
     const own = run.evaluations.filter((one) => one.split === split);
     const xs = own.map((one) => along(run, one.step, one.tokens, one.seconds));
     const hue = runColor(index);
     return {
-      label: `${run.name}, ${split}`, data: points(xs, own.map((one) => (isNumber(one[value]) ? one[value] * factor : null))), probe: true, evaluation: true, run: index,
-      borderColor: hue, backgroundColor: color("page"), pointBackgroundColor: split === "test" ? hue : color("page"), borderWidth: 1.2, borderDash: [2, 3],
+      label: `${run.name}, ${split}`, data: points(xs, own.map((one) => one[value])), probe: true, steps: own.map((one) => one.step), run: index,
+      borderColor: hue, backgroundColor: color("page"), pointBackgroundColor: split === "test" ? hue : color("page"), borderWidth: 1.2, borderDash: [2, 3], showLine: joined, clip: { left: 0, top: 2, right: 8, bottom: 4 },
       pointStyle: kMarks[split] || "triangle", pointRadius: own.length > 40 ? 2 : split === "test" ? 5 : 3.5, pointBorderWidth: 1.8, pointHoverRadius: 6, order: 1,
     };
   });
@@ -64,26 +65,28 @@ function makeLoss() {
   onChange(() => {
     const visible = runs.map((run, index) => index).filter(shown);
     const trains = visible.flatMap((index) => lossDatasets(runs[index], index, visible.length <= 3));
-    const marks = visible.flatMap((index) => (isNumber(unitOf(runs[index])) ? heldOutDatasets(runs[index], index, state.unit, 1) : []));
+    const marks = visible.flatMap((index) => (isNumber(unitOf(runs[index])) ? heldOutDatasets(runs[index], index, state.unit, visible.length <= 3) : []));
     const datasets = [...trains, ...marks];
     const x = scaleX(false);
     const { min, max, clipped } = rangeY(datasets, [x.min, x.max]);
     const unit = state.unit === "nats" ? "nats per token" : "bits per byte";
     show(chart, datasets, x, { min, max, title: { display: true, text: unit, color: color("soft") } }, {
-      title: (item) => recordTitle(item),
-      value: (item) => fixed(item.parsed.y, 4),
+      title: recordTitle,
+      value: (item) => fixed(item.parsed.y, 4) + (item.dataset.steps ? ` at step ${whole(item.dataset.steps[item.raw.row])}` : ""),
     });
     caption.textContent = lossCaption(visible, clipped);
   });
 }
 
-// "step 1 200 · 9.83 M tokens · 3:20"
-function recordTitle(item) {
-  const run = runs[item.dataset.run], row = item.raw.row;
-  const source = item.dataset.evaluation ? null : run.curve;
-  if (!source) return `${kAxes[state.x].name} ${kAxes[state.x].text(item.parsed.x)}`;
-  return [`step ${whole(source.step[row])}`, isNumber(source.tokens[row]) ? `${short(source.tokens[row])} tokens` : "", isNumber(source.seconds[row]) ? duration(source.seconds[row]) : ""]
-    .filter((part) => part !== "").join(" · ");
+// "step 1 200 · 9.83 M tokens · 3:20" of the first record among `items`; of an evaluation only its step.
+function recordTitle(items) {
+  const item = items.find((one) => !one.dataset.steps);
+  if (!item) return `step ${whole(items[0].dataset.steps[items[0].raw.row])}`;
+  const curve = runs[item.dataset.run].curve, row = item.raw.row;
+  const parts = [`step ${whole(curve.step[row])}`];
+  if (isNumber(curve.tokens[row])) parts.push(`${short(curve.tokens[row])} tokens`);
+  if (isNumber(curve.seconds[row])) parts.push(duration(curve.seconds[row]));
+  return parts.join(" · ");
 }
 
 function lossCaption(visible, clipped) {
@@ -93,11 +96,11 @@ function lossCaption(visible, clipped) {
     parts.push(`Of up to ${whole(Math.max(...thinned.map((curve) => curve.records)))} records a run, ${whole(Math.max(...thinned.map((curve) => curve.points)))} points are drawn, each the mean of its neighbours` +
       (state.smooth === 0 && visible.length <= 3 ? "; the shade reaches from the least to the most of them." : "."));
   }
-  if (state.smooth > 0) parts.push(`Smoothed: an exponential mean that keeps ${state.smooth.toFixed(2)} a record; the faint line is not.`);
+  if (state.smooth > 0) parts.push(`Smoothed: an exponential mean to both sides, ${state.smooth.toFixed(2)} from point to point; the faint line is not.`);
   if (state.unit === "bits") parts.push("Training loss is converted with the evaluation's tokens per byte.");
-  if (clipped) parts.push("The first steps are above the frame: “whole height” shows them.");
+  if (clipped) parts.push("The first steps are above the frame: “full y” shows them.");
   const lost = visible.filter((index) => state.x === "flops" && !curveX(runs[index]).some(isNumber));
   if (lost.length > 0) parts.push(`FLOPs unknown: ${lost.map((index) => runs[index].name).join(", ")}.`);
-  parts.push("Drag to zoom.");
+  if (matchMedia("(pointer: fine)").matches) parts.push("Drag to zoom.");
   return parts.join(" ");
 }

@@ -10,8 +10,12 @@ makeNotes();
 makeSummary();
 makeControls();
 onChange(drawControls);
-makeLoss();
-makeMultiples();
+if (runs.some((run) => run.curve.records + run.evaluations.length > 0)) {
+  makeLoss();
+  makeMultiples();
+} else {
+  for (const part of ["controls", "loss-section", "multiples-section"]) byId(part).hidden = true;
+}
 makeBudgets();
 makeCost();
 makeExperts();

@@ -4,7 +4,10 @@
 const report = JSON.parse(byId("document").textContent);
 const runs = report.runs;
 
-const state = { x: "step", log: false, smooth: 0, unit: "nats", full: false, hidden: new Set(), zoom: null, theme: "auto", cost: "", frame: 1, layer: {} };
+// Many noisy lines are a thicket: from three runs on they are smoothed unless the reader says otherwise.
+const kSmooth = runs.length > 2 ? 0.8 : 0;
+
+const state = { x: "step", log: false, smooth: kSmooth, unit: "nats", full: false, hidden: new Set(), zoom: null, theme: "auto", cost: "", frame: 1, layer: {} };
 
 const watchers = [];
 // Calls `draw` now and after every change.
@@ -22,7 +25,7 @@ function writeAddress() {
   const words = new URLSearchParams();
   if (state.x !== "step") words.set("x", state.x);
   if (state.log) words.set("log", "1");
-  if (state.smooth > 0) words.set("smooth", state.smooth);
+  if (state.smooth !== kSmooth) words.set("smooth", state.smooth);
   if (state.unit !== "nats") words.set("unit", state.unit);
   if (state.full) words.set("full", "1");
   if (state.hidden.size > 0) words.set("hide", [...state.hidden].join("."));
@@ -40,7 +43,7 @@ function readAddress() {
   const among = (name, allowed, otherwise) => (allowed.includes(words.get(name)) ? words.get(name) : otherwise);
   state.x = among("x", ["step", "tokens", "flops", "seconds"], "step");
   state.log = words.get("log") === "1";
-  state.smooth = Math.min(0.98, Math.max(0, Number(words.get("smooth")) || 0));
+  state.smooth = Math.min(0.98, Math.max(0, Number(words.get("smooth") ?? kSmooth) || 0));
   state.unit = among("unit", ["nats", "bits"], "nats");
   state.full = words.get("full") === "1";
   state.theme = among("theme", ["light", "dark"], "auto");

@@ -12,20 +12,26 @@ function against(value, first, index) {
 
 function splitNames() { return [...new Set(runs.flatMap((run) => Object.keys(run.summary.splits)))].sort((a, b) => (a === "test") - (b === "test") || a.localeCompare(b)); }
 
+function selectorShare(run) {
+  const { selector_flops: selector, forward_flops: forward } = run.summary;
+  return selector > 0 && forward > 0 ? selector / forward : null;
+}
+
 function summaryColumns() {
-  const plain = (title, key, text, relative) => ({ title, value: (run) => run.summary[key], text, relative });
+  const plain = (title, unit, key, text, relative) => ({ title, unit, value: (run) => run.summary[key], text, relative });
   const columns = [
-    { title: "method", value: (run) => run.summary.method || null, text: (value) => value ?? kNothing, words: true },
-    plain("parameters", "parameters", short, true),
-    plain("active", "active_parameters", short, true),
-    plain("FLOPs / token", "forward_flops", short, true),
-    plain("tokens", "tokens", short),
-    plain("time", "seconds", duration, true),
-    plain("tokens / s", "tokens_per_second", short),
-    { ...plain("training loss", "train_loss", (value) => fixed(value, 4)), best: Math.min },
+    { title: "method", unit: "", value: (run) => run.summary.method || null, text: (value) => value ?? kNothing, words: true },
+    plain("parameters", "all", "parameters", short, true),
+    plain("active", "parameters", "active_parameters", short, true),
+    plain("FLOPs", "per token, forward", "forward_flops", short, true),
+    { title: "selector", unit: "share of FLOPs", value: selectorShare, text: (value) => (isNumber(value) ? `${(100 * value).toFixed(1)} %` : kNothing) },
+    plain("tokens", "read", "tokens", short),
+    plain("time", "of training", "seconds", duration, true),
+    plain("speed", "tokens / s", "tokens_per_second", short),
+    { ...plain("training loss", "nats / token", "train_loss", (value) => fixed(value, 4)), best: Math.min },
   ];
   for (const split of splitNames()) {
-    columns.push({ title: `${split}, bits / byte`, value: (run) => run.summary.splits[split]?.bits, text: (value) => fixed(value, 4), best: Math.min, split });
+    columns.push({ title: split, unit: "bits / byte", value: (run) => run.summary.splits[split]?.bits, text: (value) => fixed(value, 4), best: Math.min, split });
   }
   return columns.filter((column) => runs.some((run) => column.value(run) !== null && column.value(run) !== undefined));
 }
@@ -59,40 +65,42 @@ function makeSummary() {
       const here = sorted && sorted.column === column;
       const turn = () => { sorted = !here ? { column, sign: 1 } : sorted.sign === 1 ? { column, sign: -1 } : null; draw(); };
       const name = runs.length > 2 ? element("button", { type: "button", onclick: turn }, column.title) : column.title;
-      return element("th", { scope: "col", class: column.words ? "words" : null, "aria-sort": here ? (sorted.sign === 1 ? "ascending" : "descending") : null }, name);
+      return element("th", { scope: "col", class: column.words ? "words" : null, "aria-sort": here ? (sorted.sign === 1 ? "ascending" : "descending") : null }, name, element("span", { class: "unit" }, column.unit || "\u00a0"));
     });
     const rows = order.map((index) => element("tr", {}, runHead(index), ...columns.map((column) => summaryCell(column, runs[index], index))));
     const focused = [...byId("summary").querySelectorAll("button")].indexOf(document.activeElement);
-    byId("summary").replaceChildren(table([element("th", { scope: "col" }, "run"), ...head], rows));
+    byId("summary").replaceChildren(table([element("th", { scope: "col" }, "run", element("span", { class: "unit" }, "\u00a0")), ...head], rows));
     if (focused >= 0) byId("summary").querySelectorAll("button")[focused].focus();
   };
   draw();
   const records = Math.max(...runs.map((run) => run.summary.loss_records));
-  const hints = [`Training loss: nats per token, mean of the last ${records > 1 ? `${records} records` : "record"}. FLOPs per token: forward pass, 2 per multiply-add.`];
+  const hints = [`Training loss is the mean of the last ${records > 1 ? `${records} records` : "record"}. FLOPs: 2 per multiply-add.`];
   if (runs.length > 1) hints.unshift(`Beside a number: its ratio to the first run's; = is within ${kEqual * 100} %. Bold is best.`);
   byId("summary-hint").textContent = hints.join(" ");
+}
+
+function budgetName(budget) {
+  if (budget.axis === "seconds") return `after ${duration(budget.amount)} of training`;
+  return `after ${short(budget.amount)} ${budget.axis === "tokens" ? "tokens" : "training FLOPs"}`;
 }
 
 function makeBudgets() {
   const useful = report.budgets.filter((budget) => budget.bits.some(isNumber) || budget.train_loss.some(isNumber));
   if (useful.length === 0) return;
   byId("budgets-section").hidden = false;
+  // A group of columns a budget: evaluation and training loss, where known.
+  const columns = useful.flatMap((budget) => [["bits", report.followed_split, "bits / byte"], ["train_loss", "training loss", "nats / token"]]
+    .filter(([key]) => budget[key].some(isNumber)).map(([key, title, unit]) => ({ budget, values: budget[key], title, unit })));
   const cell = (values, index) => {
     const known = values.filter(isNumber);
-    const best = known.length > 1 && values[index] === Math.min(...known);
-    return element("td", { class: best ? "best" : null }, fixed(values[index], 4));
+    return element("td", { class: known.length > 1 && values[index] === Math.min(...known) ? "best" : null }, fixed(values[index], 4));
   };
-  const rows = [];
-  for (const budget of useful) {
-    const name = `${kAxes[budget.axis].text(budget.amount)} ${{ tokens: "tokens", flops: "training FLOPs", seconds: budget.amount < 60 ? "" : "(h:m:s) of training" }[budget.axis]}`;
-    const kinds = [["bits", `${report.split}, bits / byte`], ["train_loss", "training loss"]].filter(([key]) => budget[key].some(isNumber));
-    kinds.forEach(([key, title], i) => {
-      const head = i === 0 ? [element("th", { scope: "rowgroup", rowspan: kinds.length }, name)] : [];
-      rows.push(element("tr", {}, ...head, element("td", { class: "words" }, title), ...runs.map((run, index) => cell(budget[key], index))));
-    });
-  }
-  const heads = runs.map((run, index) => element("th", { scope: "col" }, element("span", { class: "swatch", style: `background: var(--run-${index % kColors})` }), run.name));
-  byId("budgets").append(table([element("th", { scope: "col" }, "when each had spent"), element("th", { scope: "col" }, ""), ...heads], rows));
+  const groups = useful.map((budget) => element("th", { scope: "colgroup", class: "group", colspan: columns.filter((column) => column.budget === budget).length }, budgetName(budget)));
+  const heads = columns.map((column) => element("th", { scope: "col" }, column.title, element("span", { class: "unit" }, column.unit)));
+  const rows = runs.map((run, index) => element("tr", {}, runHead(index), ...columns.map((column) => cell(column.values, index))));
+  const made = table([element("th", { scope: "col" }, "run", element("span", { class: "unit" }, "\u00a0")), ...heads], rows);
+  made.tHead.prepend(element("tr", {}, element("td", { class: "group" }), ...groups));
+  byId("budgets").append(made);
   byId("budgets-hint").textContent = "The budget is what the thriftiest run spent in all; between two evaluations a straight line is drawn. " +
     `Training FLOPs are ${report.training_passes} × forward FLOPs per token × tokens; recomputation and the optimizer are not counted.`;
 }
@@ -122,7 +130,7 @@ function makeCost() {
     const text = state.cost === "seconds" ? duration : short;
     const x = { type: "linear", min: Math.max(0, Math.min(...xs) - room(xs) * 0.12), max: Math.max(...xs) + room(xs) * 0.25, title: { display: true, text: kCosts[state.cost] }, ticks: { maxTicksLimit: 8, includeBounds: false, callback: (value) => text(value) } };
     const y = { min: Math.min(...ys) - room(ys) * 0.15, max: Math.max(...ys) + room(ys) * 0.15, title: { display: true, text: "bits per byte", color: color("soft") } };
-    show(chart, datasets, x, y, { title: (item) => `${kCosts[state.cost]} ${text(item.parsed.x)}`, value: (item) => fixed(item.parsed.y, 4) });
+    show(chart, datasets, x, y, { title: ([item]) => `${kCosts[state.cost]} ${text(item.parsed.x)}`, value: (item) => fixed(item.parsed.y, 4) });
   });
 }
 

@@ -42,6 +42,9 @@ TEST_CASE("runs are compared on test text where all have it, else on valid") {
     CHECK(apps::common_split({a, b}) == "valid");
     b.evaluations.push_back({"test", 100, 10000, 2, 1, 1, 1000, 1000});
     CHECK(apps::common_split({a, b}) == "test");
+    CHECK(apps::followed_split({a, b}) == "test");
+    for (apps::RunReport* run : {&a, &b}) run->evaluations.push_back({"valid", 200, 20000, 4, 1, 1, 1000, 1000});
+    CHECK(apps::followed_split({a, b}) == "valid");
 }
 
 TEST_CASE("the verdict on two runs names the one ahead, the gap and what it cost") {

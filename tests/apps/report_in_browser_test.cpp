@@ -1,0 +1,134 @@
+// The page as a browser shows it: nothing on the console, controls that work, names that stay text. Needs chromium; says so where there is
+// none.
+#include "apps/report_page.h"
+#include "engine/io/atomic_file.h"
+#include "tests/support/run_folder.h"
+#include "tests/support/temporary_folder.h"
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+namespace {
+
+std::string output_of(const std::string& command) {
+    std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
+    std::string text;
+    std::array<char, 4096> part;
+    for (std::size_t count; (count = fread(part.data(), 1, part.size(), pipe.get())) > 0;) text.append(part.data(), count);
+    return text;
+}
+
+// The document after scripts ran, and what they wrote to the console; both empty where no browser starts.
+struct Shown {
+    std::string document, console;
+};
+
+Shown show(const std::string& page, const tests::TemporaryFolder& folder, const std::string& address = "") {
+    std::string file = folder / "page.html", log = folder / "log";
+    engine::io::write_file(file, page);
+    std::string command = fmt::format(
+        "HOME='{0}' timeout 120 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --user-data-dir='{0}/browser' "
+        "--enable-logging=stderr --virtual-time-budget=8000 --dump-dom 'file://{1}#{2}' 2> '{3}'",
+        folder.path().string(), file, address, log);
+    Shown shown{output_of(command), output_of(fmt::format("grep CONSOLE '{}'", log))};
+    if (shown.document.find("</html>") == std::string::npos) {
+        MESSAGE("skipped: chromium is not installed, or does not start here");
+        return {};
+    }
+    return shown;
+}
+
+// `script` runs after the page has drawn itself; what it returns stands in the attribute data-result of <body>.
+std::string with_script(std::string page, const std::string& script) {
+    std::size_t end = page.rfind("</body>");
+    return page.insert(end, fmt::format("<script>document.body.dataset.result = (() => {{ {} }})();</script>", script));
+}
+
+bool has(const Shown& shown, const std::string& part) { return shown.document.find(part) != std::string::npos; }
+
+apps::RunReport read(const tests::RunFolder& run, const std::filesystem::path& folder) {
+    run.write(folder);
+    return apps::read_run(folder);
+}
+
+}  // namespace
+
+TEST_CASE("a browser draws one run, many runs and runs with nothing to draw, and complains of nothing") {
+    tests::TemporaryFolder folder;
+    apps::RunReport moe = read({.records = 30, .notes = {"leaks the future: a test"}, .samples = {"text"}}, folder / "moe");
+    apps::RunReport dense = read({.method = "dense", .records = 40, .layers = 0}, folder / "dense");
+    apps::RunReport bare = read({.records = 20, .layers = 0, .parameters = 0, .test_split = false}, folder / "bare");
+    apps::RunReport nothing{.name = "nothing", .problems = {"no records"}};
+    for (const auto& runs :
+         std::vector<std::vector<apps::RunReport>>{{moe}, {dense, moe}, {dense, moe, bare, moe}, {nothing}, {nothing, dense}}) {
+        Shown shown = show(apps::report_page(runs), folder);
+        if (shown.document.empty()) return;
+        CHECK(shown.console == "");
+        CHECK(has(shown, "<footer class=\"wide\" id=\"footer\"><p>"));  // what is made last
+        for (const apps::RunReport& run : runs) CHECK(has(shown, "</span>" + run.name + "</th>"));
+        for (const apps::RunReport& run : runs) {
+            for (const std::string& note : run.notes) CHECK(has(shown, note + "</p>"));
+        }
+    }
+}
+
+TEST_CASE("the address chooses what a browser shows, and every control changes it") {
+    tests::TemporaryFolder folder;
+    apps::RunReport moe = read({.records = 60, .unevenness = 1.2}, folder / "moe");
+    apps::RunReport dense = read({.method = "dense", .records = 60, .layers = 0}, folder / "dense");
+    std::string page = with_script(apps::report_page({dense, moe}), R"(
+        const before = [...document.querySelectorAll("#legend button")].map((one) => one.getAttribute("aria-pressed")).join();
+        for (const button of byId("legend").children) button.click();
+        byId("choose-x").querySelector("[value=flops]").click();
+        byId("choose-unit").querySelector("[value=bits]").click();
+        byId("log-x").click();
+        byId("full-y").click();
+        byId("theme").click();
+        const slider = document.querySelector(".time input");
+        slider.value = 0;
+        slider.dispatchEvent(new Event("input"));
+        const press = (target, key) => target.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+        const heat = document.querySelector(".heat canvas");
+        press(heat, "ArrowDown"); press(heat, "ArrowRight"); press(heat, "Enter");
+        const cell = byId("spoken").textContent;
+        const chart = document.querySelector("#loss canvas");
+        press(chart, "ArrowRight");
+        const record = byId("spoken").textContent;
+        press(chart, "+");
+        return [before, cell, record, location.hash].join("|");)");
+    Shown shown = show(page, folder, "hide=1&smooth=0.5");
+    if (shown.document.empty()) return;
+    CHECK(shown.console == "");
+    std::size_t begin = shown.document.find("data-result=\"") + 13;
+    std::string result = shown.document.substr(begin, shown.document.find('"', begin) - begin);
+    INFO(result);
+    CHECK(result.starts_with("true,false|layer 1, expert 1: load "));
+    CHECK(result.find("|step ") != std::string::npos);
+    for (const char* word :
+         {"x=flops", "log=1", "smooth=0.5", "unit=bits", "full=1", "hide=0", "zoom=", "theme=light", "frame=0", "layer1=1"}) {
+        CHECK(result.find(word) != std::string::npos);
+    }
+}
+
+TEST_CASE("a browser shows an attack in a run's files as text") {
+    tests::TemporaryFolder folder;
+    const std::string attack = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">";
+    apps::RunReport run = read({.method = "dense", .records = 5, .layers = 1, .notes = {attack}, .samples = {attack}}, folder / "run");
+    run.name = run.method = run.config["key"] = run.config_text = attack;
+    run.plan.parts.emplace_back(attack, 1);
+    run.evaluations.back().split = attack;
+    run.curve.balance[attack] = run.curve.loss;
+    apps::RunReport other = run;
+    other.name = other.config[attack] = "other";
+    Shown shown = show(apps::report_page({run, other}), folder);
+    if (shown.document.empty()) return;
+    CHECK(shown.console == "");
+    CHECK_FALSE(has(shown, "<title>owned"));
+    CHECK_FALSE(has(shown, "<img"));
+    CHECK(has(shown, "&lt;/script&gt;&lt;script&gt;document.title='owned'"));
+}
