@@ -25,7 +25,7 @@ function colourScale() {
 }
 
 function layersFigure(run, index) {
-  const figure = element("figure", {}, titled("All layers", "layer by expert"));
+  const figure = element("figure", {}, titled("All layers", run.layers.length > 1 ? "layer by expert; click a row to see it over training" : "layer by expert"));
   const heat = new Heatmap(figure, `Load of every expert in ${run.layers.length} layers of ${run.name}`,
     (row, column) => { const layer = run.layers[row]; return `layer ${layer.layer}, ${expertName(layer, column)}: ${loadText(layer.load[frameOf(layer)][column])}`; },
     (row) => change({ layer: { ...state.layer, [index]: row } }));

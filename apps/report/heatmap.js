@@ -15,7 +15,7 @@ class Heatmap {
     this.canvas.addEventListener("blur", () => this.point(null));
     this.canvas.addEventListener("click", (event) => { const cell = this.cellAt(event); if (cell && this.pick) this.pick(cell[0]); });
     this.canvas.addEventListener("keydown", (event) => this.key(event));
-    new ResizeObserver(() => this.paint()).observe(this.canvas.parentElement);
+    new ResizeObserver(() => requestAnimationFrame(() => this.paint())).observe(this.canvas.parentElement);
   }
 
   // rowNames, columnNames: texts, "" for none; chosen: the row that is marked, or -1.
@@ -29,7 +29,7 @@ class Heatmap {
     if (!this.rows || width === 0) return;
     const ratio = devicePixelRatio || 1;
     this.left = 34;
-    this.high = Math.max(this.rows > 48 ? 3 : 9, Math.min(26, Math.floor(300 / this.rows)));
+    this.high = Math.max(1, Math.min(26, 300 / this.rows));
     this.wide = (width - this.left) / this.columns;
     const height = this.rows * this.high + 18;
     this.canvas.width = Math.round(width * ratio);
