@@ -11,6 +11,7 @@
 #include "nn/parameter_store.h"
 
 #include <CLI/CLI.hpp>
+#include <limits>
 #include <memory>
 
 namespace apps {
@@ -42,7 +43,7 @@ Settings read_settings(const nn::OptionTable& options) {
                  : dtype == "bfloat16" ? Dtype::bf16
                                        : Dtype::f32,
         .device = parse_device(options.word("device", "cpu")),
-        .seed = static_cast<std::uint64_t>(options.size("seed", 0, 0)),
+        .seed = static_cast<std::uint64_t>(options.size("seed", 0, 0, std::numeric_limits<Size>::max())),
         .trains = options.word("mode", "train", {"train", "eval"}) == "train",
         .depth = static_cast<int>(options.size("depth", 1, 1, 100000)),
     };

@@ -24,10 +24,9 @@ ExpertsLayer::ExpertsLayer(const Method& method, const nn::OptionTable& options,
       k_(options.size("k")),
       layer_(place.layer),
       activation_(read_activation(options)),
-      glu_(options.flag("glu", false)) {
+      glu_(options.flag("glu", false)),
+      hidden_dropout_(read_dropout(options, "hidden_dropout")) {
     expect(k_ <= experts_, "ffn", "k must be between 1 and n_experts: got k = {}, n_experts = {}; hint: set ffn.k", k_, experts_);
-    expect(read_dropout(options, "hidden_dropout") == 0, "ffn",
-           "hidden_dropout is for one-block methods in this version; hint: use expert_dropout");
     bool paper = read_init(options);
     if (balance_ == Balance::entropy) entropy_weight_ = options.number("entropy_weight", 0.0);
     if (method.drops_experts) expert_dropout_ = read_dropout(options, "expert_dropout");
@@ -46,7 +45,8 @@ nn::FeedForwardResult ExpertsLayer::forward(Tape& tape, const Var& x_NC, const n
     if (balance_ == Balance::entropy) {
         result.losses.push_back({"entropy", ops::entropy_loss(tape, logits_NE, entropy_weight_ * context.loss_scale), entropy_weight_});
     }
-    result.y_NC = ops::experts(tape, x_NC, choice, w1_.var, w2_.var, glu_ ? w3_.var : Var(), activation_);
+    result.y_NC = ops::experts(tape, x_NC, choice, w1_.var, w2_.var, glu_ ? w3_.var : Var(), activation_, hidden_dropout_,
+                               nn::random_site(layer_, nn::Purpose::hidden));
     result.routing = {choice.ids_NK, choice.gates_NK.value(), logits_NE.value()};
     return result;
 }

@@ -20,7 +20,7 @@ class ExpertsLayer final : public nn::FeedForward {
     engine::ops::Activation activation_;
     bool glu_;
     double entropy_weight_ = 0;
-    float expert_dropout_ = 0;
+    float expert_dropout_ = 0, hidden_dropout_;
     nn::Parameter router_, w1_, w2_, w3_;
 };
 

@@ -16,6 +16,9 @@ namespace nn {
 
 using engine::Size;
 
+// Sizes are below 2³¹: so are the indices that kernels compute with, and a product of two never overflows.
+inline constexpr Size kMostSize = std::numeric_limits<std::int32_t>::max();
+
 using OptionValue = std::variant<bool, std::int64_t, double, std::string, std::vector<std::int64_t>>;
 
 // As TOML writes it.
@@ -36,8 +39,7 @@ class OptionTable {
     const std::string& where() const { return where_; }
 
     // Each getter marks the option as known. Without a default an option must be given. Wrong types and ranges throw.
-    Size size(const std::string& name, std::optional<Size> otherwise = {}, Size least = 1,
-              Size most = std::numeric_limits<Size>::max()) const;
+    Size size(const std::string& name, std::optional<Size> otherwise = {}, Size least = 1, Size most = kMostSize) const;
     double number(const std::string& name, std::optional<double> otherwise = {}, double least = -std::numeric_limits<double>::infinity(),
                   double most = std::numeric_limits<double>::infinity()) const;
     bool flag(const std::string& name, std::optional<bool> otherwise = {}) const;

@@ -14,17 +14,17 @@ void Shape::append(Size size) {
     sizes_[static_cast<std::size_t>(dims_++)] = size;
 }
 
-Size Shape::elements() const {
-    Size product = 1;
-    for (int i = 0; i < dims_; ++i) product *= (*this)[i];
-    return product;
+Size Shape::product(int dims) const {
+    Size result = 1;
+    for (int i = 0; i < dims; ++i) {
+        bool overflow = __builtin_mul_overflow(result, (*this)[i], &result);
+        expect(!overflow, "shape", "a tensor has too many elements: got {}, expected at most 2^63 - 1", text());
+    }
+    return result;
 }
 
-Size Shape::rows() const {
-    Size product = 1;
-    for (int i = 0; i + 1 < dims_; ++i) product *= (*this)[i];
-    return product;
-}
+Size Shape::elements() const { return product(dims_); }
+Size Shape::rows() const { return product(dims_ - 1); }
 
 bool Shape::operator==(const Shape& other) const {
     if (dims_ != other.dims_) return false;

@@ -18,7 +18,7 @@ class Shape {
     // Dimension i; negative counts from the end.
     Size operator[](int i) const { return sizes_[static_cast<std::size_t>(i < 0 ? dims_ + i : i)]; }
     void append(Size size);
-    // Product of all dimensions; 1 for a scalar.
+    // Product of all dimensions; 1 for a scalar. Throws where it does not fit.
     Size elements() const;
     // The last dimension (1 for a scalar) and the product of the others.
     Size columns() const { return dims_ == 0 ? 1 : (*this)[-1]; }
@@ -28,6 +28,8 @@ class Shape {
     std::string text() const;
 
   private:
+    Size product(int dims) const;
+
     std::array<Size, kMaxDims> sizes_{};
     int dims_ = 0;
 };

@@ -4,6 +4,7 @@
 #include "engine/base/profile.h"
 #include "engine/kernels/activation.h"
 #include "engine/kernels/grouped_product.h"
+#include "moe/kernels/hidden_dropout.h"
 #include "moe/kernels/route_sort.h"
 #include "moe/ops/visit_sum.h"
 
@@ -52,6 +53,7 @@ struct ExpertsNode final : Node {
     Tensor hidden_RG, linear_RG;  // before the activation; the gated linear unit's other factor
     Tensor gate_R;
     engine::ops::Activation kind;
+    kernels::HiddenDropout dropout;
 
     explicit ExpertsNode(Routes r) : routes(std::move(r)) {}
     const char* name() const override { return "experts"; }
@@ -71,9 +73,11 @@ struct ExpertsNode final : Node {
 
         Tensor da(exec, hidden_RG.shape(), hidden_RG.dtype());
         engine::kernels::grouped_gather_product<D, T>(exec, da.rows<T>(), dy, w2.value().rows<T>(), Layout::transposed, groups);
+        drop<D, T>(exec, da);
         if (w2.needs_grad()) {
             Tensor a(exec, hidden_RG.shape(), hidden_RG.dtype());
             engine::kernels::activation<D, T>(exec, a.rows<T>(), hidden, linear, kind);
+            drop<D, T>(exec, a);
             weight_gradient<D, T>(exec, w2, a.rows<T>(), dy, false, gate, groups);
         }
         Tensor dgate_R(exec, gate_R.shape(), gate_R.dtype()), dlinear = glu ? Tensor(exec, hidden_RG.shape(), hidden_RG.dtype()) : Tensor();
@@ -98,6 +102,12 @@ struct ExpertsNode final : Node {
     }
 
     template <class D, class T>
+    void drop(Exec& exec, const Tensor& a) {
+        if (dropout.rate == 0) return;
+        kernels::hidden_dropout<D, T>(exec, a.rows<T>(), routes.position.data<std::int32_t>(), routes.ids.shape().elements(), dropout);
+    }
+
+    template <class D, class T>
     void weight_gradient(Exec& exec, const Var& w, Rows<const T> left, Rows<const T> right, bool gather_left, const Sum<T>* scale,
                          const engine::kernels::Groups& groups) {
         // One "row" a micro-shard: the leaf takes its shard's part of every expert's rows.
@@ -111,7 +121,7 @@ struct ExpertsNode final : Node {
 }  // namespace
 
 Var experts(Tape& tape, const Var& x_NC, const Choice& choice, const Var& w1_ECG, const Var& w2_EGC, const Var& w3_ECG,
-            engine::ops::Activation activation) {
+            engine::ops::Activation activation, float hidden_dropout, std::uint32_t site) {
     ProfileScope profile("experts");
     Size E = w1_ECG.size(0), C = w1_ECG.size(1), G = w1_ECG.size(2), N = x_NC.shape().rows();
     expect(x_NC.size(-1) == C && w2_EGC.shape() == Shape{E, G, C} && (!w3_ECG.defined() || w3_ECG.shape() == w1_ECG.shape()), "experts",
@@ -125,6 +135,10 @@ Var experts(Tape& tape, const Var& x_NC, const Choice& choice, const Var& w1_ECG
     node.hidden_RG = Tensor(exec, routed, x_NC.dtype());
     if (w3_ECG.defined()) node.linear_RG = Tensor(exec, routed, x_NC.dtype());
     node.gate_R = Tensor(exec, {routed[0]}, sum_dtype(x_NC.dtype()));
+    if (tape.training() && hidden_dropout > 0) {
+        expect(exec.scalars != nullptr, "experts", "no seed and step for dropout: the exec has no scalars");
+        node.dropout = {hidden_dropout, site, N / exec.shards.count * exec.shards.first * choice.ids_NK.size(1)};
+    }
     engine::kernels::Groups groups = node.routes.groups();
     visit(exec, x_NC.dtype(), [&]<class D, class T>(On<D, T>) {
         using S = Sum<T>;
@@ -138,6 +152,7 @@ Var experts(Tape& tape, const Var& x_NC, const Choice& choice, const Var& w1_ECG
         Tensor a(exec, routed, x_NC.dtype());
         engine::kernels::activation<D, T>(exec, a.rows<T>(), node.hidden_RG.rows<T>(),
                                           w3_ECG.defined() ? node.linear_RG.rows<T>() : Rows<const T>{}, activation);
+        node.drop<D, T>(exec, a);
         engine::kernels::grouped_combine_product<D, T>(exec, y.value().rows<T>(), false, a.rows<T>(), node.gate_R.data<S>(),
                                                        w2_EGC.value().rows<T>(), Layout::normal, groups);
     });
