@@ -79,7 +79,11 @@ int run_program(std::vector<std::string> arguments, std::ostream& errors) {
         return kWrongUsage;
     } catch (const engine::Error& error) { errors << "moegrad: " << one_line(error.what()) << std::endl; } catch (const std::bad_alloc&) {
         errors << "moegrad: [memory] out of memory" << std::endl;
-    } catch (const std::exception& error) { errors << "moegrad: [failed] " << one_line(error.what()) << std::endl; }
+    } catch (const std::exception& error) {
+        // Libraries that know no engine::Error name their op as well.
+        std::string text = one_line(error.what());
+        errors << "moegrad: " << (text.starts_with("[") ? "" : "[failed] ") << text << std::endl;
+    }
     return kFailed;
 }
 
