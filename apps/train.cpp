@@ -57,8 +57,12 @@ void check_resumable(const Config& config, const RunFolder& folder) {
 }
 
 // A name that is wrong in every rank's view is said once, before anything is written.
-void check_steps(const Config& config) {
+void check_settings(const Config& config) {
     expect(config.train.steps.has_value(), "config", "train.steps must be given; hint: pass --set train.steps=…");
+    const Config::Parallel& parallel = config.parallel;
+    expect(!config.train.recompute, "config", "train.recompute is not built yet; hint: train.accumulate takes less memory, too");
+    expect(parallel.zero == 0 && parallel.expert == 1 && parallel.table_shards == 1 && parallel.reduction == "exact", "config",
+           "parallel.zero, expert, table_shards and reduction are not built yet; hint: leave them out");
     expect(!config.data.path.empty(), "config", "data.path must be given; hint: make one with `moegrad prepare`");
 }
 
@@ -91,7 +95,7 @@ int run_train(const TrainArguments& arguments) {
     }
     StopRules rules{.at_step = arguments.stop_at};
     if (!arguments.time_limit.empty()) rules.after_seconds = parse_duration(arguments.time_limit);
-    check_steps(config);
+    check_settings(config);
     data::TokenStore store(config.data.path);
     Plan plan = make_plan(config, vocab_of(config, store.vocab()));
     if (arguments.dry_run) {

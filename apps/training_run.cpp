@@ -73,6 +73,7 @@ TrainingRun::TrainingRun(const Config& config, const RunFolder& folder, const da
     io::remove_partials(folder.checkpoints());
     metrics_ = std::make_unique<MetricsLog>(folder.metrics(), state_.step);
     routing_ = std::make_unique<MetricsLog>(folder.routing(), state_.step);
+    if (config.train.tensorboard) events_ = std::make_unique<EventFile>(folder.path());
     progress_ = std::make_unique<Progress>(folder.name(), *config.train.steps);
 }
 
@@ -130,6 +131,11 @@ void TrainingRun::log_step() {
     record["grad_norm"] = report.gradient_norm;
     record["tokens_per_second"] = rate;
     metrics_->write(record);
+    if (events_) {
+        std::map<std::string, double> scalars;
+        for (const auto& [name, value] : record.items()) scalars[name] = value;
+        events_->write(state_.step, scalars);
+    }
     double left =
         static_cast<double>(*config_.train.steps - state_.step) * seconds_since(begin_) / static_cast<double>(state_.step - first_step_);
     progress_->show(state_.step, report.loss, rate, left);
@@ -151,6 +157,7 @@ void TrainingRun::evaluate() {
     Clock::time_point pause = Clock::now();
     Evaluation evaluation = apps::evaluate(exec_, *model_, data_, "valid", evaluation_options(config_));
     metrics_->write({{"step", state_.step}, {"eval", evaluation_json(evaluation)}});
+    if (events_) events_->write(state_.step, {{"valid.bits_per_byte", evaluation.bits_per_byte()}});
     write_sample(exec_, *model_, data_, config_, folder_.samples() / fmt::format("step-{}.txt", state_.step));
     // Only training counts as time spent training.
     begin_ += Clock::now() - pause;

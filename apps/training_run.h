@@ -1,5 +1,6 @@
 #pragma once
 #include "apps/checkpoint.h"
+#include "apps/event_file.h"
 #include "apps/metrics_log.h"
 #include "apps/progress.h"
 #include "apps/run_folder.h"
@@ -61,6 +62,7 @@ class TrainingRun {
     std::optional<std::int64_t> saved_step_;
     std::vector<nn::LayerReport> reports_;  // of a logged step's last pass
     std::unique_ptr<MetricsLog> metrics_, routing_;
+    std::unique_ptr<EventFile> events_;
     std::unique_ptr<Progress> progress_;
     std::chrono::steady_clock::time_point begin_;
     std::int64_t first_step_ = 0;  // of this process
