@@ -148,7 +148,7 @@ void TrainingRun::log_routing(const nn::LayerReport& report) {
     std::vector<std::int32_t> ids = all_rows<std::int32_t>(exec_, report.routing.ids);
     std::vector<double> gates = all_rows<double>(exec_, report.routing.gates);
     if (!is_first()) return;
-    int experts = static_cast<int>(report.routing.logits_NE.size(1));
+    int experts = static_cast<int>(report.routing.logits_NE.size(-1));
     routing_->write(routing_record(state_.step, report.layer, routing_metrics(ids, gates, experts)));
 }
 

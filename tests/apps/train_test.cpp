@@ -81,6 +81,25 @@ TEST_CASE("threads, virtual ranks and what memory held before do not change a bi
     }
 }
 
+TEST_CASE("moe.jsonl has a record for each layer and log step, whose loads are those of its experts") {
+    SmallRuns runs;
+    REQUIRE(run_program(runs.train("run")).code == 0);
+    std::ifstream in(runs / "run/moe.jsonl");
+    int records = 0;
+    for (std::string line; std::getline(in, line); ++records) {
+        nlohmann::json record = nlohmann::json::parse(line);
+        CHECK(record["step"] == records / 2 * 2 + 2);
+        CHECK(record["layer"] == records % 2);
+        REQUIRE(record["load"].size() == 4);
+        double sum = 0, largest = 0;
+        for (double load : record["load"]) sum += load, largest = std::max(largest, load);
+        CHECK(sum == doctest::Approx(1));
+        CHECK(record["max_vio"].get<double>() == doctest::Approx(4 * largest - 1));
+        CHECK(record["usage_perplexity"].get<double>() <= 4.0001);
+    }
+    CHECK(records == 12);
+}
+
 TEST_CASE("a run may go on with another number of ranks") {
     SmallRuns runs;
     REQUIRE(run_program(runs.train("one")).code == 0);
