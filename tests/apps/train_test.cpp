@@ -57,7 +57,7 @@ TEST_CASE("SIGTERM and SIGINT finish the step, save, and exit with 75") {
     for (int signal : {SIGTERM, SIGINT}) {
         SmallRuns runs;
         Arguments settings{"train.steps=100000", "train.save_every=0", "train.eval_every=0"};
-        CHECK(run_process(runs.train("run", settings), 0.5, signal) == 75);
+        CHECK(run_process(runs.train("run", settings), 0.3, signal, runs / "run/metrics.jsonl") == 75);
         std::string latest;
         std::ifstream(runs / "run/latest") >> latest;
         CHECK(std::filesystem::exists(runs / ("run/checkpoints/" + latest) / "model.safetensors"));

@@ -26,7 +26,7 @@ ProgramResult run_program(const Arguments& arguments) {
     return {code, errors.str()};
 }
 
-int run_process(const Arguments& arguments, double kill_after, int signal) {
+int run_process(const Arguments& arguments, double kill_after, int signal, const fs::path& once) {
     std::vector<std::string> words{"/proc/self/exe", "program"};
     words.insert(words.end(), arguments.begin(), arguments.end());
     std::vector<char*> pointers;
@@ -42,9 +42,10 @@ int run_process(const Arguments& arguments, double kill_after, int signal) {
     }
     int status = 0;
     if (kill_after > 0) {
-        auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(kill_after);
+        auto begin = std::chrono::steady_clock::now();
         while (waitpid(child, &status, WNOHANG) == 0) {
-            if (std::chrono::steady_clock::now() < deadline) {
+            if (!once.empty() && !fs::exists(once)) begin = std::chrono::steady_clock::now();
+            if (std::chrono::steady_clock::now() < begin + std::chrono::duration<double>(kill_after)) {
                 std::this_thread::sleep_for(std::chrono::milliseconds(1));
                 continue;
             }

@@ -18,8 +18,9 @@ struct ProgramResult {
 };
 // The program in this process. Its messages are captured.
 ProgramResult run_program(const Arguments& arguments);
-// The program as a process of its own; after `kill_after` seconds (0: never) it gets `signal`. The code is 128 + signal where one ended it.
-int run_process(const Arguments& arguments, double kill_after = 0, int signal = 0);
+// The program as a process of its own; `kill_after` seconds (0: never) after it began, or after the file `once` is there, it gets `signal`.
+// The code is 128 + signal where one ended it.
+int run_process(const Arguments& arguments, double kill_after = 0, int signal = 0, const std::filesystem::path& once = {});
 
 // The most memory that such a process, which must succeed, ever had resident.
 double peak_resident_bytes(const Arguments& arguments);
