@@ -6,10 +6,6 @@
 #include <cstdlib>
 #include <string_view>
 
-#include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 namespace engine {
 namespace {
 
@@ -36,18 +32,16 @@ CpuLevel choose_level() {
     const char* wanted = std::getenv("MOEGRAD_CPU_LEVEL");
     if (wanted == nullptr || *wanted == '\0') return level;
     std::string_view name = wanted;
-    expect(name == "base" || name == "avx2" || name == "avx512", "cpu_level",
-           "MOEGRAD_CPU_LEVEL is not an instruction set: got {}, expected base, avx2 or avx512", name);
+    expect(name == "base" || name == "avx2" || name == "avx512" || name == "avx512_bf16", "cpu_level",
+           "MOEGRAD_CPU_LEVEL is not an instruction set: got {}, expected base, avx2, avx512 or avx512_bf16", name);
     CpuLevel limit = name == "base" ? CpuLevel::base : name == "avx2" ? CpuLevel::avx2 : CpuLevel::avx512;
     return std::min(level, limit);
 }
 
-// Linux hands out the AMX tile registers on request only.
-bool request_amx() {
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & (1u << 22)) || !(d & (1u << 24))) return false;
-    constexpr long kArchRequestXcompPerm = 0x1023, kTileData = 18;
-    return syscall(SYS_arch_prctl, kArchRequestXcompPerm, kTileData) == 0;
+bool choose_pairs() {
+    const char* wanted = std::getenv("MOEGRAD_CPU_LEVEL");
+    return cpu_level() == CpuLevel::avx512 && __builtin_cpu_supports("avx512bf16") &&
+           (wanted == nullptr || std::string_view(wanted) != "avx512");
 }
 
 }  // namespace
@@ -57,14 +51,14 @@ CpuLevel cpu_level() {
     return level;
 }
 
-bool cpu_has_amx_bf16() {
-    static const bool amx = cpu_level() == CpuLevel::avx512 && request_amx();
-    return amx;
+bool cpu_has_bf16_pairs() {
+    static const bool pairs = choose_pairs();
+    return pairs;
 }
 
 std::string cpu_isa() {
     const char* names[] = {"base", "avx2", "avx512"};
-    return std::string(names[static_cast<int>(cpu_level())]) + (cpu_has_amx_bf16() ? "+amx_bf16" : "");
+    return std::string(names[static_cast<int>(cpu_level())]) + (cpu_has_bf16_pairs() ? "_bf16" : "");
 }
 
 }  // namespace engine

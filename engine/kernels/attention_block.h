@@ -23,13 +23,13 @@ void multiply_dense(S* c, Size stride, const S* a, Size a_stride, const S* right
                     Size columns, Size K, bool add) {
     S* left = tile::arena<0, S>(tile::left_elements<S>(rows, K));
     tile::pack_left(left, tile::Source<S>{a, a_stride}, Layout::normal, 0, rows, 0, K);
-    tile::multiply_panels(c, stride, left, right + first_column * right_depth, right_depth, rows, columns, K, add);
+    tile::multiply_panels<S>({c, stride, rows}, left, right + first_column * right_depth, right_depth, columns, K, add);
 }
 
 // c (M,N) += aᵀ·b with a (K,M) of row stride a_stride and b (K,N) dense.
 template <class S>
 void add_transposed_product(S* c, Size stride, const S* a, Size a_stride, const S* b, Size M, Size N, Size K) {
-    tile::multiply(c, stride, tile::Source<S>{a, a_stride}, Layout::transposed, tile::Source<S>{b, N}, Layout::normal, M, N, K, true);
+    tile::multiply<S>(c, stride, tile::Source<S>{a, a_stride}, Layout::transposed, tile::Source<S>{b, N}, Layout::normal, M, N, K, true);
 }
 
 // The softmax of scale·row[0..seen) in place; returns its log-sum-exp.

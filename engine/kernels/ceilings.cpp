@@ -1,7 +1,7 @@
 #include "engine/kernels/ceilings.h"
 
 #include "engine/base/threads.h"
-#include "engine/kernels/tile/vector.h"
+#include "engine/kernels/tile/panels.h"
 #include "engine/memory/scratch.h"
 
 #include <algorithm>
@@ -19,29 +19,38 @@ inline void keep(V& value) {
     asm volatile("" : "+v"(value));
 }
 
+template <class I>
+float multiply_add_chains(Size rounds) {
+    tile::Vector<float> chain[kChains], factor = tile::broadcast(0.001f), term = tile::broadcast(0.5f);
+#pragma GCC unroll 12
+    for (int i = 0; i < kChains; ++i) chain[i] = tile::broadcast(static_cast<float>(i));
+    for (Size round = 0; round < rounds; ++round) {
+#pragma GCC unroll 12
+        for (int i = 0; i < kChains; ++i) {
+            chain[i] = tile::multiply_add_items<I>(factor, term, chain[i]);
+            keep(chain[i]);
+        }
+    }
+#pragma GCC unroll 12
+    for (int i = 1; i < kChains; ++i) chain[0] += chain[i];
+    return chain[0][0];
+}
+
 }  // namespace ENGINE_DEVICE
 
 template <class D, class T>
 double multiply_add_loop(Exec& exec, float* sink, Size rounds) {
     Scratch<float> sums(exec, threads() * 16);
-    parallel_for(threads(), [&](Size task) {
-        tile::Vector<float> chain[kChains], factor = tile::broadcast(0.999f), term = tile::broadcast(0.001f);
-#pragma GCC unroll 12
-        for (int i = 0; i < kChains; ++i) chain[i] = tile::broadcast(static_cast<float>(i));
-        for (Size round = 0; round < rounds; ++round) {
-#pragma GCC unroll 12
-            for (int i = 0; i < kChains; ++i) {
-                chain[i] = tile::multiply_add(chain[i], factor, term);
-                keep(chain[i]);
-            }
+    double flops = 0;
+    tile::with_item<T>([&]<class I>(std::type_identity<I>) {
+        if constexpr (!std::is_same_v<I, double>) {
+            parallel_for(threads(), [&](Size task) { sums[task * 16] = multiply_add_chains<I>(rounds); });
+            flops = 2.0 * kChains * tile::kLanes<float> * tile::kItemDepth<I> * static_cast<double>(rounds) * threads();
         }
-#pragma GCC unroll 12
-        for (int i = 1; i < kChains; ++i) chain[0] += chain[i];
-        sums[task * 16] = chain[0][0];
     });
     *sink = 0;
     for (int i = 0; i < threads(); ++i) *sink += sums[i * 16];
-    return 2.0 * kChains * tile::kLanes<float> * static_cast<double>(rounds) * threads();
+    return flops;
 }
 
 template <class D>

@@ -19,13 +19,15 @@ template <class D, class T>
 void grouped_gather_product(Exec& exec, Rows<T> c, Rows<const T> a, Rows<const T> b, Layout layout_b, const Groups& groups);
 
 // y[n,:] (+)= Σ_k scale[r]·a[r,:]·b_e over the routed rows r of token n.   a (R,G), b (E·G,C) or, transposed, (E·C,G); y (N,C);
-// scale (R) or null. No N·K·C buffer: on the CPU experts add in ascending order, elsewhere choices add in their own.
+// scale (R) or null. No N·K·C buffer: on the CPU a row is one chain of multiply-adds through its experts in ascending order, elsewhere its
+// choices add in their own. Where the CPU multiplies pairs of bf16, scaled rows are rounded to bf16.
 template <class D, class T>
 void grouped_combine_product(Exec& exec, Rows<T> y, bool add, Rows<const T> a, const Sum<T>* scale, Rows<const T> b, Layout layout_b,
                              const Groups& groups);
 
 // db_e (+)= Σ_r a[r]ᵀ·(c[r]·scale[r]) over rows [begin[e], end[e]).   db (E·A,G) of Sum<T>. One side is gathered through token: a where
-// gather_left, else c; the other has routed rows. The scale (R) or null belongs to the side with routed rows.
+// gather_left, else c; the other has routed rows. The scale (R) or null belongs to the side with routed rows; where the
+// CPU multiplies pairs of bf16, scaled rows are rounded to bf16.
 template <class D, class T>
 void grouped_weight_gradient(Exec& exec, Rows<Sum<T>> db, bool add, Rows<const T> a, Rows<const T> c, bool gather_left, const Sum<T>* scale,
                              const std::int32_t* begin, const std::int32_t* end, const Groups& groups);

@@ -10,14 +10,21 @@ namespace engine::kernels {
 
 inline namespace ENGINE_DEVICE {
 
-// Rows of C that one task takes: enough tasks for all threads, whole tiles, and a panel that fits the second-level cache.
-inline Size rows_per_task(Size M) {
-    constexpr Size kMostRows = 12 * tile::kTileRows;
-    Size tasks = std::max<Size>(threads(), (M + kMostRows - 1) / kMostRows);
-    tasks = (tasks + threads() - 1) / threads() * threads();
-    Size rows = (M + tasks - 1) / tasks;
-    return (rows + tile::kTileRows - 1) / tile::kTileRows * tile::kTileRows;
-}
+// C's rows in whole tiles and its columns in whole panels, cut into tasks of nearly equal size, at least one a thread where there are
+// enough tiles.
+struct Partition {
+    Size M, N, width, tiles, panels, bands, strips;
+
+    Partition(Size M_, Size N_, Size width_)
+        : M(M_), N(N_), width(width_), tiles(tile::panels(M, tile::kTileRows)), panels(tile::panels(N, width)) {
+        bands = (std::max<Size>(threads(), tile::panels(M, tile::kBandRows)) + threads() - 1) / threads() * threads();
+        bands = std::min(bands, tiles);
+        strips = bands >= threads() ? 1 : std::min<Size>(panels, tile::panels(threads(), bands));
+    }
+    Size tasks() const { return bands * strips; }
+    Size row(Size band) const { return std::min(M, band * tiles / bands * tile::kTileRows); }
+    Size column(Size strip) const { return std::min(N, strip * panels / strips * width); }
+};
 
 template <class S, class T, class Out>
 void finish_rows(Rows<Out> c, const S* sums, Size stride, const T* bias) {
@@ -32,61 +39,75 @@ void finish_rows(Rows<Out> c, const S* sums, Size stride, const T* bias) {
     }
 }
 
+// The right operand's k in [k0, k0 + K), in blocks of `depth`, by all threads.
+template <class I, class T>
+void pack_right_blocks(I* to, const tile::Source<T>& b, Layout layout, Size N, Size k0, Size K, Size depth) {
+    Size width = tile::kTileColumns<I>, padded = tile::panels(N, width) * width;
+    Size columns_a_task = std::max<Size>(1, 16384 / (depth + 1)) * width, parts = (N + columns_a_task - 1) / columns_a_task;
+    Size blocks = (K + depth - 1) / depth;
+    parallel_for(blocks * parts, [&](Size task) {
+        Size k = task / parts * depth, first = task % parts * columns_a_task, rest = std::min(depth, K - k);
+        I* block = to + padded * tile::items<I>(k);
+        tile::pack_right(block + first * tile::items<I>(rest), b, layout, first, std::min(columns_a_task, N - first), k0 + k, rest);
+    });
+}
+
+// The product in panels of I. The right operand is packed in chunks of k that stay in the last-level cache; within a chunk every task packs
+// its own rows of the left one and keeps its part of C in its own cache.
+template <class I, class T, class Out>
+void multiply_in_panels(Exec& exec, Rows<Out> c, const tile::Source<T>& a, Layout layout_a, const tile::Source<T>& b, Layout layout_b,
+                        Size K, bool add, const T* bias) {
+    using S = Sum<T>;
+    constexpr bool kDirect = std::is_same_v<Out, S>;  // sums go straight to C; else through a buffer, rounded once, after all of K
+    constexpr Size kChunkElements = Size{1} << 20;
+    Partition parts(c.rows, c.columns, tile::kTileColumns<I>);
+    Size padded = parts.panels * parts.width, depth = tile::depth_of_blocks(K);
+    Size chunk = kDirect ? std::max<Size>(1, kChunkElements / (padded * depth)) * depth : std::max<Size>(K, 1);
+    Scratch<I> right(exec, padded * tile::items<I>(std::min(chunk, K)));
+    for (Size k0 = 0; k0 < std::max<Size>(K, 1); k0 += chunk) {
+        Size end = std::min(K, k0 + chunk);
+        pack_right_blocks(right.data(), b, layout_b, c.columns, k0, end - k0, depth);
+        parallel_for(parts.tasks(), [&](Size task) {
+            Size band = task / parts.strips, strip = task % parts.strips, first = parts.row(band), column = parts.column(strip);
+            Size rows = parts.row(band + 1) - first, columns = parts.column(strip + 1) - column;
+            Rows<Out> part{c.row(first) + column, rows, columns, c.stride};
+            S* sums = nullptr;
+            Size stride = c.stride;
+            if constexpr (kDirect) {
+                sums = part.data;
+            } else {
+                stride = columns;
+                sums = tile::arena<2, S>(rows * stride);
+                if (add) {
+                    for (Size i = 0; i < rows; ++i) {
+                        for (Size j = 0; j < columns; ++j) sums[i * stride + j] = load(part(i, j));
+                    }
+                }
+            }
+            if (K == 0 && !add) {
+                for (Size i = 0; i < rows; ++i) std::fill_n(sums + i * stride, columns, S(0));
+            }
+            for (Size k = k0; k < end; k += depth) {
+                Size rest = std::min(depth, end - k);
+                I* left = tile::arena<0, I>(tile::left_elements<I>(rows, rest));
+                tile::pack_left(left, a, layout_a, first, rows, k, rest);
+                const I* block = right.data() + padded * tile::items<I>(k - k0) + column * tile::items<I>(rest);
+                tile::multiply_panels<I>({sums, stride, rows}, left, block, rest, columns, rest, add || k > 0);
+            }
+            if (end == K && (!kDirect || bias != nullptr)) finish_rows(part, sums, stride, bias != nullptr ? bias + column : nullptr);
+        });
+    }
+}
+
 }  // namespace ENGINE_DEVICE
 
 template <class D, class T, class Out>
 void product(Exec& exec, Rows<Out> c, Rows<const T> a, Layout layout_a, Rows<const T> b, Layout layout_b, bool add, const T* bias) {
-    using S = Sum<T>;
-    Size M = c.rows, N = c.columns, K = layout_a == Layout::normal ? a.columns : a.rows;
-    if (M == 0 || N == 0) return;
-    tile::Source<T> left_source{a.data, a.stride}, right_source{b.data, b.stride};
-
-    Size width = tile::kTileColumns<S>, panel_count = tile::panels(N, width);
-    Scratch<S> right(exec, panel_count * width * K + 64);
-    Size columns_a_task = std::max<Size>(1, 16384 / (K + 1)) * width;
-    parallel_blocks(N, columns_a_task, [&](Size first, Size last) {
-        for (Size k = 0; k < K; k += tile::kDepth) {
-            Size depth = std::min(tile::kDepth, K - k);
-            tile::pack_right(right.data() + panel_count * width * k + first * depth, right_source, layout_b, first, last - first, k, depth);
-        }
-    });
-
-    Size block = rows_per_task(M), blocks = (M + block - 1) / block;
-    Size strips = blocks >= threads() ? 1 : std::min<Size>(panel_count, threads());
-    Size strip = (panel_count + strips - 1) / strips * width;
-    parallel_for(blocks * strips, [&](Size task) {
-        Size first = task / strips * block, rows = std::min(block, M - first);
-        Size column = task % strips * strip;
-        if (column >= N) return;
-        Size columns = std::min(strip, N - column);
-        Rows<Out> part{c.row(first) + column, rows, columns, c.stride};
-        // Sums go straight to C where it has their type; elsewhere through a buffer, rounded once.
-        bool direct = std::is_same_v<Out, S>;
-        S* sums = nullptr;
-        Size stride = c.stride;
-        if constexpr (std::is_same_v<Out, S>) {
-            sums = part.data;
-        } else {
-            stride = strip;
-            sums = tile::arena<2, S>(rows * stride);
-            if (add) {
-                for (Size i = 0; i < rows; ++i) {
-                    for (Size j = 0; j < columns; ++j) sums[i * stride + j] = load(part(i, j));
-                }
-            }
-        }
-        if (K == 0 && !add) {
-            for (Size i = 0; i < rows; ++i) std::fill_n(sums + i * stride, columns, S(0));
-        }
-        for (Size k = 0; k < K; k += tile::kDepth) {
-            Size depth = std::min(tile::kDepth, K - k);
-            S* left = tile::arena<0, S>(tile::left_elements<S>(rows, depth));
-            tile::pack_left(left, left_source, layout_a, first, rows, k, depth);
-            tile::multiply_panels(sums, stride, left, right.data() + panel_count * width * k + column * depth, depth, rows, columns, depth,
-                                  add || k > 0);
-        }
-        if (!direct || bias != nullptr) finish_rows(part, sums, stride, bias != nullptr ? bias + column : nullptr);
-    });
+    Size K = layout_a == Layout::normal ? a.columns : a.rows;
+    if (c.rows == 0 || c.columns == 0) return;
+    tile::Source<T> left{a.data, a.stride}, right{b.data, b.stride};
+    tile::with_item<T>(
+        [&]<class I>(std::type_identity<I>) { multiply_in_panels<I>(exec, c, left, layout_a, right, layout_b, K, add, bias); });
 }
 
 template void product<Here, float, float>(Exec&, Rows<float>, Rows<const float>, Layout, Rows<const float>, Layout, bool, const float*);

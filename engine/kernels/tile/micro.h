@@ -1,62 +1,82 @@
 #pragma once
 // The innermost loop of every product: a block of kTileRows × kTileColumns sums held in registers.
-#include "engine/kernels/tile/vector.h"
+#include "engine/kernels/tile/item.h"
 
 namespace engine::kernels::tile::inline ENGINE_DEVICE {
 
 #if defined(__AVX512F__)
 inline constexpr int kTileRows = 14;
-inline constexpr int kTileVectors = 2;
 #elif defined(__AVX2__)
 inline constexpr int kTileRows = 6;
-inline constexpr int kTileVectors = 2;
 #else
 inline constexpr int kTileRows = 4;
-inline constexpr int kTileVectors = 2;
 #endif
-template <class S>
-inline constexpr int kTileColumns = kTileVectors* kLanes<S>;
+inline constexpr int kTileVectors = 2;
+template <class I>
+inline constexpr int kTileColumns = kTileVectors* kLanes<I>;
 
-// c[i][j] = (start from c or 0) + Σ_k a[k·kTileRows + i] · b[k·kTileColumns + j], k in order.
-// a, b: packed panels. Only the first `rows` × `columns` of c are touched; the arithmetic is that of the whole tile.
+// Where a product's rows go: one after another, or each to the place that `index` names. `rows`: how many there are.
 template <class S>
-inline void micro(Size K, const S* a, const S* b, S* c, Size stride, bool add, int rows, int columns) {
+struct Target {
+    S* data;
+    Size stride;
+    Size rows;
+    const std::int32_t* index = nullptr;
+
+    S* row(Size i) const { return data + (index != nullptr ? static_cast<Size>(index[i]) : i) * stride; }
+    Target part(Size first, Size column) const {
+        return {index != nullptr ? data + column : data + first * stride + column, stride, rows - first,
+                index != nullptr ? index + first : nullptr};
+    }
+};
+
+// c[i][j] = (start from c or 0) + Σ_k a[k·kTileRows + i] · b[k·kTileColumns + j] over `count` items k, in order.
+// a, b: packed panels, of whose columns the first kVectors·kLanes take part. Only the first c.rows × `columns` of c are touched; the
+// arithmetic is that of the whole tile.
+template <int kVectors, class I>
+inline void micro(Size count, const I* a, const I* b, Target<ItemSum<I>> c, bool add, Size columns) {
+    using S = ItemSum<I>;
     constexpr int kWidth = kLanes<S>;
-    alignas(64) S edge[kTileRows * kTileColumns<S>];
-    bool whole = rows == kTileRows && columns == kTileColumns<S>;
-    S* target = c;
-    Size target_stride = stride;
-    if (!whole) {
-        target = edge;
-        target_stride = kTileColumns<S>;
-        if (add) {
-            for (int i = 0; i < kTileRows; ++i) {
-                for (int j = 0; j < kTileColumns<S>; ++j)
-                    edge[i * kTileColumns<S> + j] = i < rows && j < columns ? c[i * stride + j] : S(0);
-            }
+    bool whole = c.rows >= kTileRows && columns >= kVectors * kWidth;
+    Vector<S> sums[kTileRows][kVectors];
+    if (!add) {
+        for (int i = 0; i < kTileRows; ++i) {
+            for (int v = 0; v < kVectors; ++v) sums[i][v] = Vector<S>{};
+        }
+    } else if (whole) {
+        for (int i = 0; i < kTileRows; ++i) {
+            for (int v = 0; v < kVectors; ++v) sums[i][v] = load_vector(c.row(i) + v * kWidth);
+        }
+        // The tile below is next: its sums arrive while this one's are formed.
+        for (Size i = kTileRows; i < 2 * kTileRows && i < c.rows; ++i) {
+            for (int v = 0; v < kVectors; ++v) __builtin_prefetch(c.row(i) + v * kWidth, 1);
+        }
+    } else {
+        for (int i = 0; i < kTileRows; ++i) {
+            for (int v = 0; v < kVectors; ++v)
+                sums[i][v] = i < c.rows ? load_part(c.row(i) + v * kWidth, columns - v * kWidth) : Vector<S>{};
         }
     }
-    Vector<S> sums[kTileRows][kTileVectors];
-    for (int i = 0; i < kTileRows; ++i) {
-        for (int v = 0; v < kTileVectors; ++v) sums[i][v] = add ? load_vector(target + i * target_stride + v * kWidth) : Vector<S>{};
-    }
-    for (Size k = 0; k < K; ++k) {
-        Vector<S> row[kTileVectors];
-        for (int v = 0; v < kTileVectors; ++v) row[v] = load_vector(b + k * kTileColumns<S> + v * kWidth);
+    for (Size k = 0; k < count; ++k) {
+        Vector<S> row[kVectors];
+        for (int v = 0; v < kVectors; ++v) row[v] = load_items(b + k * kTileColumns<I> + v * kWidth);
 #pragma GCC unroll 16
         for (int i = 0; i < kTileRows; ++i) {
             Vector<S> factor = broadcast(a[k * kTileRows + i]);
 #pragma GCC unroll 4
-            for (int v = 0; v < kTileVectors; ++v) sums[i][v] = multiply_add(factor, row[v], sums[i][v]);
+            for (int v = 0; v < kVectors; ++v) sums[i][v] = multiply_add_items<I>(factor, row[v], sums[i][v]);
         }
     }
+    if (whole) {
+        for (int i = 0; i < kTileRows; ++i) {
+            for (int v = 0; v < kVectors; ++v) store_vector(c.row(i) + v * kWidth, sums[i][v]);
+        }
+        return;
+    }
+#pragma GCC unroll 16
     for (int i = 0; i < kTileRows; ++i) {
-        for (int v = 0; v < kTileVectors; ++v) store_vector(target + i * target_stride + v * kWidth, sums[i][v]);
-    }
-    if (!whole) {
-        for (int i = 0; i < rows; ++i) {
-            for (int j = 0; j < columns; ++j) c[i * stride + j] = edge[i * kTileColumns<S> + j];
-        }
+        if (i >= c.rows) break;
+        for (int v = 0; v < kVectors; ++v) store_part(c.row(i) + v * kWidth, sums[i][v], columns - v * kWidth);
     }
 }
 

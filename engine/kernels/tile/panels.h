@@ -1,81 +1,99 @@
 #pragma once
-// The two sides of a product as panels, and the loop over tiles between them.
+// The two sides of a product as panels of items, and the loop over tiles between them.
+#include "engine/base/cpu_level.h"
 #include "engine/kernels/product.h"
 #include "engine/kernels/tile/arena.h"
 #include "engine/kernels/tile/pack.h"
 
+#include <algorithm>
+
 namespace engine::kernels::tile::inline ENGINE_DEVICE {
 
-inline constexpr Size kDepth = 384;  // k that are packed at once: a panel of A stays in the first-level cache
+// f with the item that T's panels hold on this processor.
+template <class T, class F>
+void with_item(F&& f) {
+    if constexpr (std::is_same_v<T, bf16> && kHasPairs) {
+        if (cpu_has_bf16_pairs()) return f(std::type_identity<Pair>{});
+    }
+    f(std::type_identity<Sum<T>>{});
+}
+
+// Most elements of k that are packed at once: then a panel of A and one of B (28 + 64 KiB in fp32) stay in the first two caches.
+inline constexpr Size kDepth = 512;
+// K in equal blocks of at most kDepth, even so that no pair is parted.
+inline Size depth_of_blocks(Size K) {
+    Size blocks = std::max<Size>(1, (K + kDepth - 1) / kDepth);
+    return std::max<Size>(2, ((K + blocks - 1) / blocks + 1) / 2 * 2);
+}
+
+// Rows of the left operand that are packed at once: kDepth of them fit the second-level cache beside a panel of B.
+inline constexpr Size kBandRows = 12 * kTileRows;
 
 inline Size panels(Size count, Size width) { return (count + width - 1) / width; }
-template <class S>
+template <class I>
 Size left_elements(Size rows, Size K) {
-    return panels(rows, kTileRows) * kTileRows * K;
+    return panels(rows, kTileRows) * kTileRows * items<I>(K);
 }
-template <class S>
+template <class I>
 Size right_elements(Size columns, Size K) {
-    return panels(columns, kTileColumns<S>) * kTileColumns<S> * K;
+    return panels(columns, kTileColumns<I>) * kTileColumns<I> * items<I>(K);
+}
+
+// `count` rows or columns of an operand from `first` on, k in [k0, k0 + K), as panels of `width`. `along`: k runs along the source's rows.
+template <class T, class I>
+void pack_panels(I* to, int width, const Source<T>& source, bool along, Size first, Size count, Size k0, Size K) {
+    Size panel_items = width * items<I>(K);
+    if (!along) return pack_straight(to, width, panel_items, source, first, count, k0, K);
+    for (Size p = 0; p * width < count; ++p)
+        pack_transposed(to + p * panel_items, width, source, first + p * width, std::min<Size>(width, count - p * width), k0, K);
 }
 
 // Rows [first, first + rows) × k in [k0, k0 + K) of the left operand.
-template <class T, class S>
-void pack_left(S* to, const Source<T>& a, Layout layout, Size first, Size rows, Size k0, Size K) {
-    for (Size p = 0; p * kTileRows < rows; ++p) {
-        int count = static_cast<int>(rows - p * kTileRows < kTileRows ? rows - p * kTileRows : kTileRows);
-        S* panel = to + p * kTileRows * K;
-        if (layout == Layout::normal) {
-            pack_transposed(panel, kTileRows, a, first + p * kTileRows, count, k0, K);
-        } else {
-            pack_straight(panel, kTileRows, a, first + p * kTileRows, count, k0, K);
-        }
-    }
+template <class T, class I>
+void pack_left(I* to, const Source<T>& a, Layout layout, Size first, Size rows, Size k0, Size K) {
+    pack_panels(to, kTileRows, a, layout == Layout::normal, first, rows, k0, K);
 }
-
 // k in [k0, k0 + K) × columns [first, first + columns) of the right operand.
-template <class T, class S>
-void pack_right(S* to, const Source<T>& b, Layout layout, Size first, Size columns, Size k0, Size K) {
-    constexpr int kWidth = kTileColumns<S>;
-    for (Size p = 0; p * kWidth < columns; ++p) {
-        int count = static_cast<int>(columns - p * kWidth < kWidth ? columns - p * kWidth : kWidth);
-        S* panel = to + p * kWidth * K;
-        if (layout == Layout::normal) {
-            pack_straight(panel, kWidth, b, first + p * kWidth, count, k0, K);
-        } else {
-            pack_transposed(panel, kWidth, b, first + p * kWidth, count, k0, K);
-        }
-    }
+template <class T, class I>
+void pack_right(I* to, const Source<T>& b, Layout layout, Size first, Size columns, Size k0, Size K) {
+    pack_panels(to, kTileColumns<I>, b, layout == Layout::transposed, first, columns, k0, K);
 }
 
-// c[rows, columns] (+)= packed left · packed right over K. The panels of `right` were packed with `right_depth` ≥ K.
-template <class S>
-void multiply_panels(S* c, Size stride, const S* left, const S* right, Size right_depth, Size rows, Size columns, Size K, bool add) {
-    constexpr int kWidth = kTileColumns<S>;
+// c[c.rows, columns] (+)= packed left · packed right over K. The panels of `right` were packed with `right_depth` ≥ K.
+template <class I>
+void multiply_panels(const Target<ItemSum<I>>& c, const I* left, const I* right, Size right_depth, Size columns, Size K, bool add) {
+    constexpr Size kWidth = kTileColumns<I>;
+    Size count = items<I>(K);
     for (Size j = 0; j < columns; j += kWidth) {
-        for (Size i = 0; i < rows; i += kTileRows) {
-            int tile_rows = static_cast<int>(rows - i < kTileRows ? rows - i : kTileRows);
-            int tile_columns = static_cast<int>(columns - j < kWidth ? columns - j : kWidth);
-            micro(K, left + i * K, right + j * right_depth, c + i * stride + j, stride, add, tile_rows, tile_columns);
+        const I* panel = right + j * items<I>(right_depth);
+        for (Size i = 0; i < c.rows; i += kTileRows) {
+            if (columns - j > kWidth / 2) {
+                micro<2>(count, left + i * count, panel, c.part(i, j), add, columns - j);
+            } else {
+                micro<1>(count, left + i * count, panel, c.part(i, j), add, columns - j);
+            }
         }
     }
 }
 
-// c (M,N) (+)= a·b on the calling thread. For products too small to share, such as attention's blocks.
-template <class T, class S>
-void multiply(S* c, Size stride, const Source<T>& a, Layout layout_a, const Source<T>& b, Layout layout_b, Size M, Size N, Size K,
+// c (M,N) (+)= a·b on the calling thread, in panels of I. For products too small to share, such as attention's blocks.
+template <class I, class T>
+void multiply(ItemSum<I>* c, Size stride, const Source<T>& a, Layout layout_a, const Source<T>& b, Layout layout_b, Size M, Size N, Size K,
               bool add) {
     if (K == 0 && !add) {
-        for (Size i = 0; i < M; ++i) {
-            for (Size j = 0; j < N; ++j) c[i * stride + j] = S(0);
-        }
+        for (Size i = 0; i < M; ++i) std::fill_n(c + i * stride, N, ItemSum<I>(0));
     }
-    for (Size k = 0; k < K; k += kDepth) {
-        Size depth = K - k < kDepth ? K - k : kDepth;
-        S* left = arena<0, S>(left_elements<S>(M, depth));
-        S* right = arena<1, S>(right_elements<S>(N, depth));
-        pack_left(left, a, layout_a, 0, M, k, depth);
+    Size block = depth_of_blocks(K);
+    for (Size k = 0; k < K; k += block) {
+        Size depth = std::min(block, K - k);
+        I* right = arena<1, I>(right_elements<I>(N, depth));
         pack_right(right, b, layout_b, 0, N, k, depth);
-        multiply_panels(c, stride, left, right, depth, M, N, depth, add || k > 0);
+        for (Size first = 0; first < M; first += kBandRows) {
+            Size rows = std::min(kBandRows, M - first);
+            I* left = arena<0, I>(left_elements<I>(rows, depth));
+            pack_left(left, a, layout_a, first, rows, k, depth);
+            multiply_panels<I>({c + first * stride, stride, rows}, left, right, depth, N, depth, add || k > 0);
+        }
     }
 }
 

@@ -34,6 +34,34 @@ inline void store_vector(S* to, const Vector<std::type_identity_t<S>>& value) {
     __builtin_memcpy(to, &value, kVectorBytes);
 }
 
+// The first `count` lanes only (none below 0, at most all); the other lanes are 0 and their memory is not touched.
+#if defined(__AVX512F__)
+inline __mmask16 lanes_mask(Size count) { return static_cast<__mmask16>(count >= 16 ? 0xffffu : count <= 0 ? 0u : (1u << count) - 1u); }
+inline Vector<float> load_part(const float* from, Size count) {
+    return reinterpret_cast<Vector<float>>(_mm512_maskz_loadu_ps(lanes_mask(count), from));
+}
+inline void store_part(float* to, const Vector<float>& value, Size count) {
+    _mm512_mask_storeu_ps(to, lanes_mask(count), reinterpret_cast<__m512>(value));
+}
+inline Vector<double> load_part(const double* from, Size count) {
+    return reinterpret_cast<Vector<double>>(_mm512_maskz_loadu_pd(static_cast<__mmask8>(lanes_mask(count < 8 ? count : 8)), from));
+}
+inline void store_part(double* to, const Vector<double>& value, Size count) {
+    _mm512_mask_storeu_pd(to, static_cast<__mmask8>(lanes_mask(count < 8 ? count : 8)), reinterpret_cast<__m512d>(value));
+}
+#else
+template <class S>
+inline Vector<S> load_part(const S* from, Size count) {
+    Vector<S> result{};
+    for (int j = 0; j < kLanes<S> && j < count; ++j) result[j] = from[j];
+    return result;
+}
+template <class S>
+inline void store_part(S* to, const Vector<std::type_identity_t<S>>& value, Size count) {
+    for (int j = 0; j < kLanes<S> && j < count; ++j) to[j] = value[j];
+}
+#endif
+
 inline Vector<float> broadcast(float value) {
 #if defined(__AVX512F__)
     return reinterpret_cast<Vector<float>>(_mm512_set1_ps(value));

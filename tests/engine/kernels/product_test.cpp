@@ -1,5 +1,6 @@
 #include "engine/kernels/product.h"
 
+#include "engine/base/cpu_level.h"
 #include "engine/base/threads.h"
 #include "engine/base/visit.h"
 #include "engine/tensor/transfer.h"
@@ -129,6 +130,38 @@ TEST_CASE("a row of a product has the same bits alone, among others, and at any 
         }
     }
     set_threads(2);
+}
+
+TEST_CASE("an element is one chain of fused multiply-adds over k in order, to the bit, however the product is cut") {
+    Exec exec;
+    // Wide and deep enough for several blocks of k, several chunks, and edges on every side; the second has narrow last panels.
+    struct Sizes {
+        Size M, N, K;
+    };
+    for (auto [M, N, K] : {Sizes{17, 2100, 1101}, Sizes{185, 75, 70}, Sizes{31, 16, 1200}}) {
+        for (Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+            for (Layout la : kLayouts) {
+                Operands o = operands(exec, dtype, M, N, K, la, Layout::normal);
+                auto start = tests::random_values(M * N, 3);
+                auto c = to_host<float>(exec, multiply(exec, o, from_host(exec, {M, N}, Dtype::f32, start), true));
+                auto a = to_host<float>(exec, o.a), b = to_host<float>(exec, o.b);
+                Size wrong = 0;
+                for (Size i = 0; i < M; ++i) {
+                    for (Size j = 0; j < N; ++j) {
+                        float sum = static_cast<float>(start[static_cast<std::size_t>(i * N + j)]);
+                        for (Size k = 0; k < K; ++k) {
+                            float left = a[static_cast<std::size_t>(la == Layout::normal ? i * K + k : k * M + i)];
+                            float right = b[static_cast<std::size_t>(k * N + j)];
+                            // The base level has no fused multiply-add.
+                            sum = cpu_level() == CpuLevel::base ? sum + left * right : std::fma(left, right, sum);
+                        }
+                        wrong += sum != c[static_cast<std::size_t>(i * N + j)];
+                    }
+                }
+                CHECK(wrong == 0);
+            }
+        }
+    }
 }
 
 TEST_CASE_DEVICES("a product over nothing is zero, and no rows are no work") {
