@@ -77,7 +77,7 @@ Json curve_json(const Curve& curve, std::size_t most) {
 
 Json evaluations_json(const RunReport& run) {
     Json list = Json::array();
-    for (const Evaluation& one : run.evaluations) {
+    for (const EvaluationRecord& one : run.evaluations) {
         list.push_back({{"split", one.split},
                         {"step", number(one.step)},
                         {"tokens", number(one.tokens)},
@@ -95,9 +95,9 @@ Json summary_json(const RunReport& run) {
     Json parts = Json::array();
     for (const auto& [name, count] : run.plan.parts) parts.push_back({{"name", name}, {"parameters", number(count)}});
     Json splits = Json::object();
-    for (const Evaluation& one : run.evaluations) {
-        const Evaluation* last = last_evaluation(run, one.split);
-        const Evaluation* best = best_evaluation(run, one.split);
+    for (const EvaluationRecord& one : run.evaluations) {
+        const EvaluationRecord* last = last_evaluation(run, one.split);
+        const EvaluationRecord* best = best_evaluation(run, one.split);
         splits[one.split] = {{"bits", number(last->bits_per_byte, 6)},
                              {"nats", number(last->nats_per_token, 6)},
                              {"step", number(last->step)},

@@ -35,16 +35,16 @@ void append(Curve& curve, const nlohmann::json& record) {
     for (auto& [name, column] : curve.balance) column.push_back(number_of(record, std::string(kBalance) + name));
 }
 
-Evaluation evaluation_of(const nlohmann::json& record) {
+EvaluationRecord evaluation_of(const nlohmann::json& record) {
     const nlohmann::json& eval = record["eval"];
-    Evaluation result{.split = text_of(eval, "split"),
-                      .step = number_of(record, "step"),
-                      .tokens = kNoNumber,
-                      .seconds = kNoNumber,
-                      .nats_per_token = number_of(eval, "nats_per_token"),
-                      .bits_per_byte = number_of(eval, "bits_per_byte"),
-                      .scored_tokens = number_of(eval, "tokens"),
-                      .bytes = number_of(eval, "bytes")};
+    EvaluationRecord result{.split = text_of(eval, "split"),
+                            .step = number_of(record, "step"),
+                            .tokens = kNoNumber,
+                            .seconds = kNoNumber,
+                            .nats_per_token = number_of(eval, "nats_per_token"),
+                            .bits_per_byte = number_of(eval, "bits_per_byte"),
+                            .scored_tokens = number_of(eval, "tokens"),
+                            .bytes = number_of(eval, "bytes")};
     if (result.split.empty()) result.split = "valid";  // what eval_every reads
     return result;
 }
@@ -56,9 +56,9 @@ void read_metrics(RunReport& run, const fs::path& path) {
         if (std::isnan(step)) {
             nameless += 1;
         } else if (record.contains("eval")) {
-            Evaluation now = evaluation_of(record);
+            EvaluationRecord now = evaluation_of(record);
             std::erase_if(run.evaluations,
-                          [&](const Evaluation& old) { return old.step > step || (old.step == step && old.split == now.split); });
+                          [&](const EvaluationRecord& old) { return old.step > step || (old.step == step && old.split == now.split); });
             run.evaluations.push_back(now);
         } else {
             // A run that went on from an earlier checkpoint writes steps again: the later record holds.
@@ -71,7 +71,7 @@ void read_metrics(RunReport& run, const fs::path& path) {
     note_faults(run, "metrics.jsonl", faults);
     if (nameless > 0) run.problems.push_back(fmt::format("metrics.jsonl: {} records without a step were skipped", nameless));
     if (repeated > 0) run.problems.push_back(fmt::format("metrics.jsonl: {} records stand twice; the later ones are shown", repeated));
-    for (Evaluation& evaluation : run.evaluations) {
+    for (EvaluationRecord& evaluation : run.evaluations) {
         evaluation.tokens = value_at(run.curve.step, run.curve.tokens, evaluation.step);
         evaluation.seconds = value_at(run.curve.step, run.curve.seconds, evaluation.step);
     }

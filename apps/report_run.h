@@ -18,7 +18,7 @@ struct Curve {
 };
 
 // One evaluation. tokens, seconds: of training until then; scored_tokens, bytes: of the text that was read.
-struct Evaluation {
+struct EvaluationRecord {
     std::string split;
     double step, tokens, seconds, nats_per_token, bits_per_byte, scored_tokens, bytes;
 };
@@ -49,7 +49,7 @@ struct RunReport {
     std::map<std::string, std::string> config;  // key.path -> value
     std::string config_text;
     Curve curve;
-    std::vector<Evaluation> evaluations;
+    std::vector<EvaluationRecord> evaluations;
     std::vector<LayerUsage> layers;
     RunPlan plan;
     std::vector<Sample> samples;

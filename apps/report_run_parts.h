@@ -9,7 +9,7 @@ namespace apps {
 void read_config(RunReport& run, const std::filesystem::path& path);
 void read_usage(RunReport& run, const std::filesystem::path& path);
 void read_plan(RunReport& run, const std::filesystem::path& path);
-// The `notes` of the newest checkpoint's state.json.
+// The `notes` of the latest checkpoint's state.json; what the configuration tells about leaks of the future where they do not.
 void read_notes(RunReport& run, const std::filesystem::path& folder);
 void read_samples(RunReport& run, const std::filesystem::path& folder);
 

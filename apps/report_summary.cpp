@@ -38,14 +38,14 @@ std::vector<double> spent(const RunReport& run, const std::string& axis) {
     return amounts;
 }
 
-double spent_at(const RunReport& run, const std::string& axis, const Evaluation& evaluation) {
+double spent_at(const RunReport& run, const std::string& axis, const EvaluationRecord& evaluation) {
     if (axis == "seconds") return evaluation.seconds;
     return axis == "flops" ? evaluation.tokens * kTrainingPasses * run.plan.forward_flops : evaluation.tokens;
 }
 
 double bits_at(const RunReport& run, const std::string& split, const std::string& axis, double amount) {
     std::vector<double> x, y;
-    for (const Evaluation& evaluation : run.evaluations) {
+    for (const EvaluationRecord& evaluation : run.evaluations) {
         double at = spent_at(run, axis, evaluation);
         if (evaluation.split != split || std::isnan(at) || (!x.empty() && at <= x.back())) continue;
         x.push_back(at);
@@ -74,17 +74,17 @@ RunSummary summarise(const RunReport& run) {
     return summary;
 }
 
-const Evaluation* last_evaluation(const RunReport& run, const std::string& split) {
-    const Evaluation* last = nullptr;
-    for (const Evaluation& evaluation : run.evaluations) {
+const EvaluationRecord* last_evaluation(const RunReport& run, const std::string& split) {
+    const EvaluationRecord* last = nullptr;
+    for (const EvaluationRecord& evaluation : run.evaluations) {
         if (evaluation.split == split) last = &evaluation;
     }
     return last;
 }
 
-const Evaluation* best_evaluation(const RunReport& run, const std::string& split) {
-    const Evaluation* best = nullptr;
-    for (const Evaluation& evaluation : run.evaluations) {
+const EvaluationRecord* best_evaluation(const RunReport& run, const std::string& split) {
+    const EvaluationRecord* best = nullptr;
+    for (const EvaluationRecord& evaluation : run.evaluations) {
         if (evaluation.split != split || !std::isfinite(evaluation.bits_per_byte)) continue;
         if (best == nullptr || evaluation.bits_per_byte < best->bits_per_byte) best = &evaluation;
     }
@@ -93,7 +93,7 @@ const Evaluation* best_evaluation(const RunReport& run, const std::string& split
 
 std::string common_split(const std::vector<RunReport>& runs) {
     std::vector<std::string> wanted{"test", "valid"};
-    for (const Evaluation& evaluation : runs.front().evaluations) wanted.push_back(evaluation.split);
+    for (const EvaluationRecord& evaluation : runs.front().evaluations) wanted.push_back(evaluation.split);
     for (const std::string& split : wanted) {
         if (std::all_of(runs.begin(), runs.end(), [&](const RunReport& run) { return last_evaluation(run, split) != nullptr; }))
             return split;
@@ -104,10 +104,10 @@ std::string common_split(const std::vector<RunReport>& runs) {
 std::string followed_split(const std::vector<RunReport>& runs) {
     std::string followed = common_split(runs);
     std::ptrdiff_t most = 0;
-    for (const Evaluation& any : runs.front().evaluations) {
+    for (const EvaluationRecord& any : runs.front().evaluations) {
         auto evaluations = [&](const RunReport& run) {
             return std::count_if(run.evaluations.begin(), run.evaluations.end(),
-                                 [&](const Evaluation& one) { return one.split == any.split; });
+                                 [&](const EvaluationRecord& one) { return one.split == any.split; });
         };
         std::ptrdiff_t fewest = evaluations(runs.front());
         for (const RunReport& run : runs) fewest = std::min(fewest, evaluations(run));

@@ -20,8 +20,8 @@ struct RunSummary {
 RunSummary summarise(const RunReport& run);
 
 // The last, or the best, evaluation on a split; null without one.
-const Evaluation* last_evaluation(const RunReport& run, const std::string& split);
-const Evaluation* best_evaluation(const RunReport& run, const std::string& split);
+const EvaluationRecord* last_evaluation(const RunReport& run, const std::string& split);
+const EvaluationRecord* best_evaluation(const RunReport& run, const std::string& split);
 
 // The split by which the runs are compared: test where all have it, else valid, else any other that all have; empty without one.
 std::string common_split(const std::vector<RunReport>& runs);

@@ -38,8 +38,8 @@ std::string cost_text(const RunReport& run, const RunReport& other) {
 
 std::string of_one(const RunReport& run, const std::string& split) {
     RunSummary summary = summarise(run);
-    if (const Evaluation* last = last_evaluation(run, split); last != nullptr && std::isfinite(last->bits_per_byte)) {
-        const Evaluation* best = best_evaluation(run, split);
+    if (const EvaluationRecord* last = last_evaluation(run, split); last != nullptr && std::isfinite(last->bits_per_byte)) {
+        const EvaluationRecord* best = best_evaluation(run, split);
         std::string earlier = best->step < last->step && best->bits_per_byte < last->bits_per_byte - kEqualBits
                                   ? fmt::format("; its best was {:.3f} at step {}", best->bits_per_byte, best->step)
                                   : "";

@@ -121,7 +121,7 @@ TEST_CASE("thousands of experts are shown as groups of neighbours whose mean loa
     CHECK(layer.load[0][1] == 0);
 }
 
-TEST_CASE("the notes are those of the checkpoint that latest names as a link, else of the newest") {
+TEST_CASE("the notes are those of the checkpoint that latest names; a latest that is not understood is a problem") {
     tests::TemporaryFolder folder;
     tests::RunFolder{.records = 1, .layers = 0}.write(folder / "run");
     fs::path checkpoints = folder / "run" / "checkpoints";
@@ -129,10 +129,18 @@ TEST_CASE("the notes are those of the checkpoint that latest names as a link, el
         fs::create_directories(checkpoints / fmt::format("step-{}", step));
         replace(checkpoints / fmt::format("step-{}", step) / "state.json", fmt::format("{{\"notes\": [\"of step {}\"]}}", step));
     }
-    CHECK(apps::read_run(folder / "run").notes == std::vector<std::string>{"of step 100"});
-    fs::remove(folder / "run" / "latest");
-    fs::create_directory_symlink(checkpoints / "step-9", folder / "run" / "latest");
+    replace(folder / "run" / "latest", "step-9\n");
     CHECK(apps::read_run(folder / "run").notes == std::vector<std::string>{"of step 9"});
+    replace(folder / "run" / "latest", "what\n");
+    CHECK(mentions(apps::read_run(folder / "run").problems, "is not understood"));
+}
+
+TEST_CASE("a method that leaks the future says so, once, whether or not the run's state does") {
+    tests::TemporaryFolder folder;
+    tests::RunFolder{.method = "expert-choice", .records = 1}.write(folder / "silent");
+    CHECK(mentions(apps::read_run(folder / "silent").notes, "leaks the future, in evaluation too"));
+    tests::RunFolder{.method = "expert-choice", .records = 1, .notes = {"leaks the future: told"}}.write(folder / "told");
+    CHECK(apps::read_run(folder / "told").notes == std::vector<std::string>{"leaks the future: told"});
 }
 
 TEST_CASE("names are as short as they can be and still differ") {
