@@ -81,7 +81,8 @@ void product_key_top_k(Exec& exec, std::int32_t* ids, Sum<T>* scores, Rows<const
             for (Size part = 0; part < 2; ++part) {
                 Size column = ((keys.shares_query ? 0 : h) * 2 + part) * half, set = (keys.shares_sub_keys ? 0 : h) * 2 + part;
                 tile::pack_left(left, tile::Source<T>{q.data + column, q.stride}, Layout::normal, first, rows, 0, half);
-                tile::multiply_panels(halves + part * rows * P, P, left, packed.data() + set * set_elements, half, rows, P, half, false);
+                tile::multiply_panels<S>({halves + part * rows * P, P, rows}, left, packed.data() + set * set_elements, half, P, half,
+                                         false);
             }
             for (Size n = 0; n < rows; ++n) {
                 Size at = ((first + n) * H + h) * K;
@@ -126,7 +127,7 @@ void low_rank_top_k(Exec& exec, std::int32_t* ids, Rows<const T> x, Rows<const T
         S* left = tile::arena<0, S>(tile::left_elements<S>(rows, R));
         S* best = tile::arena<8, S>(K);
         tile::pack_left(left, tile::Source<T>{x.data, x.stride}, Layout::normal, first, rows, 0, R);
-        tile::multiply_panels(scores, M, left, packed.data(), R, rows, M, R, false);
+        tile::multiply_panels<S>({scores, M, rows}, left, packed.data(), R, M, R, false);
         for (Size n = 0; n < rows; ++n) top.find(best, ids + (first + n) * K, scores + n * M, nullptr, M, K);
     });
 }
