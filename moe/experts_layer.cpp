@@ -1,61 +1,55 @@
 #include "moe/experts_layer.h"
 
 #include "engine/base/error.h"
-#include "engine/ops/linear.h"
+#include "moe/balances/make.h"
+#include "moe/gates.h"
 #include "moe/layer_options.h"
-#include "moe/ops/choose.h"
-#include "moe/ops/entropy.h"
 #include "moe/ops/experts.h"
-#include "nn/init.h"
+#include "moe/ops/gates.h"
+#include "moe/selectors/make.h"
 #include "nn/random_sites.h"
-
-#include <cmath>
 
 namespace moe {
 
 using namespace engine;
 
 ExpertsLayer::ExpertsLayer(const Method& method, const nn::OptionTable& options, const nn::LayerPlace& place)
-    : gate_(method.gate),
-      balance_(method.balance),
-      channels_(place.channels),
+    : channels_(place.channels),
       experts_(options.size("n_experts")),
       cells_(options.size("expert_size")),
-      k_(options.size("k")),
-      layer_(place.layer),
       activation_(read_activation(options)),
       glu_(options.flag("glu", false)),
-      hidden_dropout_(read_dropout(options, "hidden_dropout")) {
-    expect(k_ <= experts_, "ffn", "k must be between 1 and n_experts: got k = {}, n_experts = {}; hint: set ffn.k", k_, experts_);
-    bool paper = read_init(options);
-    if (balance_ == Balance::entropy) entropy_weight_ = options.number("entropy_weight", 0.0);
-    if (method.drops_experts) expert_dropout_ = read_dropout(options, "expert_dropout");
-    // sigma-moe.md 2.1: keys from d_model, values from d_ff = G·E (the ablation: from G), router rows of equal norm.
-    auto deviation = [&](Size fan_in) { return std::sqrt(2.0 / (static_cast<double>(place.depth) * static_cast<double>(fan_in))); };
-    add(router_, "router.w", {channels_, experts_}, nn::equal_norm_columns(deviation(channels_)));
-    add(w1_, "experts.w1", {experts_, channels_, cells_}, nn::normal(deviation(channels_)));
-    add(w2_, "experts.w2", {experts_, cells_, channels_}, nn::normal(deviation(paper ? cells_ * experts_ : cells_)));
-    if (glu_) add(w3_, "experts.w3", {experts_, channels_, cells_}, nn::normal(deviation(channels_)));
+      layer_(place.layer),
+      hidden_dropout_(read_dropout(options, "hidden_dropout")),
+      gate_(read_gate(method.gate, options)) {
+    ExpertsPlace at{place, experts_, cells_, expert_initials(method.start, read_init(options), place, experts_, cells_)};
+    selector_ = make_selector(method, options, at);
+    balance_ = make_balance(method, options, experts_);
+    add(*selector_, selector_->scope());
+    add(w1_, "experts.w1", {experts_, channels_, cells_}, at.initials.w1);
+    add(w2_, "experts.w2", {experts_, cells_, channels_}, at.initials.w2);
+    if (glu_) add(w3_, "experts.w3", {experts_, channels_, cells_}, at.initials.w1);
 }
 
 nn::FeedForwardResult ExpertsLayer::forward(Tape& tape, const Var& x_NC, const nn::RowContext& context) {
     nn::FeedForwardResult result;
-    Var logits_NE = engine::ops::linear_wide(tape, x_NC, router_.var);
-    ops::Choice choice = ops::choose(tape, logits_NE, k_, gate_, expert_dropout_, nn::random_site(layer_, nn::Purpose::expert_choice));
-    if (balance_ == Balance::entropy) {
-        result.losses.push_back({"entropy", ops::entropy_loss(tape, logits_NE, entropy_weight_ * context.loss_scale), entropy_weight_});
-    }
-    result.y_NC = ops::experts(tape, x_NC, choice, w1_.var, w2_.var, glu_ ? w3_.var : Var(), activation_, hidden_dropout_,
-                               nn::random_site(layer_, nn::Purpose::hidden));
-    result.routing = {choice.ids_NK, choice.gates_NK.value(), logits_NE.value()};
+    Selection selection = selector_->select(tape, x_NC, w1_.var, context);
+    Var gates_NK = ops::gates(tape, selection.logits_NE, selection.picks, gate_, sum_dtype(x_NC.dtype()));
+    if (balance_) balance_->add_to(result.losses, tape, selection, gates_NK, context);
+    result.y_NC = ops::experts(tape, x_NC, selection.picks, gates_NK, w1_.var, w2_.var, glu_ ? w3_.var : Var(), activation_,
+                               hidden_dropout_, nn::random_site(layer_, nn::Purpose::hidden));
+    result.routing = {selection.picks.ids_NK, gates_NK.value(), selection.logits_NE.defined() ? selection.logits_NE.value() : Tensor()};
     return result;
 }
 
 nn::FeedForward::Flops ExpertsLayer::flops_per_row() const {
-    double selector = 2.0 * static_cast<double>(channels_ * experts_);
-    return {.forward = selector + 2.0 * static_cast<double>(k_ * cells_ * channels_) * (glu_ ? 3 : 2), .selector = selector};
+    double cells = selector_->choices_per_row() * static_cast<double>(cells_ * channels_), selector = selector_->flops_per_row();
+    return {.forward = selector + 2.0 * cells * (glu_ ? 3 : 2), .selector = selector};
 }
 
-Size ExpertsLayer::active_parameters() const { return channels_ * experts_ + k_ * cells_ * channels_ * (glu_ ? 3 : 2); }
+Size ExpertsLayer::active_parameters() const {
+    double cells = selector_->choices_per_row() * static_cast<double>(cells_ * channels_);
+    return selector_->parameters() + static_cast<Size>(cells) * (glu_ ? 3 : 2);
+}
 
 }  // namespace moe

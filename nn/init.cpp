@@ -101,4 +101,26 @@ Initial equal_norm_columns(double deviation) {
     };
 }
 
+Initial orthogonal_columns(double norm) {
+    return [norm](const Shape& shape, std::uint64_t seed) {
+        std::vector<double> values = normal(1.0)(shape, seed);
+        std::size_t columns = static_cast<std::size_t>(shape.columns()), rows = static_cast<std::size_t>(shape.rows());
+        auto at = [&](std::size_t i, std::size_t j) -> double& { return values[i * columns + j]; };
+        for (std::size_t j = 0; j < columns; ++j) {
+            // Gram–Schmidt, twice for rounding, against the columns of its own set.
+            for (int pass = 0; pass < 2; ++pass) {
+                for (std::size_t other = j / rows * rows; other < j; ++other) {
+                    double product = 0;
+                    for (std::size_t i = 0; i < rows; ++i) product += at(i, j) * at(i, other);
+                    for (std::size_t i = 0; i < rows; ++i) at(i, j) -= product / (norm * norm) * at(i, other);
+                }
+            }
+            double squares = 0;
+            for (std::size_t i = 0; i < rows; ++i) squares += at(i, j) * at(i, j);
+            for (std::size_t i = 0; i < rows; ++i) at(i, j) *= norm / std::sqrt(squares);
+        }
+        return values;
+    };
+}
+
 }  // namespace nn

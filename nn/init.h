@@ -17,5 +17,8 @@ Initial uniform(double bound);
 // Normal with the given deviation for a router (C,E), then every expert's column brought to the same norm and the whole matrix back to the
 // sample's deviation (sigma-moe.md 2.1, "row equalisation of W3").
 Initial equal_norm_columns(double deviation);
+// A (C,E) matrix whose columns have the norm `norm` and stand at right angles, as far as there are C of them; further columns begin a new
+// such set (Saxe 2013).
+Initial orthogonal_columns(double norm);
 
 }  // namespace nn

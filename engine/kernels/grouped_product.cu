@@ -59,6 +59,7 @@ __global__ void grouped_combine_product_kernel(Rows<T> y, bool add, Rows<const T
     float total = add ? load(y(n, c)) : 0.0f;
     for (Size k = 0; k < groups.choices; ++k) {
         Size r = groups.position[n * groups.choices + k], base = groups.ids[n * groups.choices + k] * (b.rows / groups.experts);
+        if (r < 0) continue;
         float sum = 0;
         for (Size g = 0; g < a.columns; ++g) sum = fmaf(load(a(r, g)), load(transposed ? b(base + c, g) : b(base + g, c)), sum);
         total += scale != nullptr ? scale[r] * sum : sum;

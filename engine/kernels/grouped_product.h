@@ -3,14 +3,14 @@
 
 namespace engine::kernels {
 
-// R = N·K routed rows sorted by expert: rows [offsets[e], offsets[e+1]) belong to expert e and to tokens token[r], ascending within an
-// expert. All arrays stand on the device; only their sizes are known to the host.
+// R ≤ N·K routed rows sorted by expert: rows [offsets[e], offsets[e+1]) belong to expert e and to tokens token[r], ascending within an
+// expert; rows from offsets[E] on stay empty. All arrays stand on the device; only their sizes are known to the host.
 struct Groups {
     Size experts, rows;
     const std::int32_t* offsets;   // (E+1)
     const std::int32_t* token;     // (R)
-    const std::int32_t* position;  // (N,K): the routed row of each choice
-    const std::int32_t* ids;       // (N,K): the expert of each choice
+    const std::int32_t* position;  // (N,K): the routed row of each choice, −1 for one that is not computed
+    const std::int32_t* ids;       // (N,K): the expert of each choice, −1 likewise
     Size choices;                  // K
 };
 

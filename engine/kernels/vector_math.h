@@ -10,7 +10,7 @@
 namespace engine::kernels::inline ENGINE_DEVICE {
 
 // e^x to 2 ulp (Cody–Waite reduction, Taylor to degree 6 on ±ln2/2); 0 below −87, infinity above 88.7.
-inline float exp_of(float x) {
+ENGINE_BOTH inline float exp_of(float x) {
     float clamped = x < -87.0f ? -87.0f : x > 88.72f ? 88.72f : x;
     float shifted = clamped * 1.44269504f + 12582912.0f;  // 1.5·2²³: the sum's low bits are the nearest integer
     float n = shifted - 12582912.0f;
@@ -31,7 +31,7 @@ inline float exp_of(float x) {
     y = x > 88.72f ? INFINITY : y;
     return x != x ? x : y;
 }
-inline double exp_of(double x) { return std::exp(x); }
+ENGINE_BOTH inline double exp_of(double x) { return std::exp(x); }
 
 template <class S>
 inline S sigmoid_of(S x) {

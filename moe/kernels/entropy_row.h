@@ -1,7 +1,7 @@
 #pragma once
 #include "engine/base/here.h"
-#include "moe/kernels/choose_row.h"
 #include "moe/kernels/entropy.h"
+#include "moe/kernels/gate_row.h"
 
 #include <cmath>
 

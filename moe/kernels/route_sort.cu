@@ -32,6 +32,7 @@ __global__ void place_choices_kernel(RouteArrays out, const std::int32_t* ids, S
     for (Size n = 0; n < N; ++n) {
         if (n % tokens_a_shard == 0) out.shard_begin[n / tokens_a_shard * E + e] = next;
         for (Size k = 0; k < K; ++k) {
+            if (e == 0 && ids[n * K + k] < 0) out.position[n * K + k] = -1;
             if (ids[n * K + k] != e) continue;
             out.token[next] = static_cast<std::int32_t>(n);
             out.position[n * K + k] = next;
@@ -44,13 +45,13 @@ __global__ void place_choices_kernel(RouteArrays out, const std::int32_t* ids, S
 template <class S>
 __global__ void to_routed_kernel(S* y, const S* x, const std::int32_t* position, Size count) {
     Size i = static_cast<Size>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i < count) y[position[i]] = x[i];
+    if (i < count && position[i] >= 0) y[position[i]] = x[i];
 }
 
 template <class S>
 __global__ void from_routed_kernel(S* x, const S* y, const std::int32_t* position, Size count) {
     Size i = static_cast<Size>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i < count) x[i] = y[position[i]];
+    if (i < count) x[i] = position[i] >= 0 ? y[position[i]] : S(0);
 }
 
 inline dim3 sort_grid(Size count) { return dim3(static_cast<unsigned>((count + kSortThreads - 1) / kSortThreads)); }

@@ -1,5 +1,5 @@
 #pragma once
-#include "moe/kernels/choose.h"
+#include "moe/initial_values.h"
 #include "nn/feed_forward.h"
 #include "nn/options.h"
 
@@ -10,10 +10,26 @@
 namespace moe {
 
 // The four parts of a method:  y = Σ_{i∈S(x)} α_i(x)·f(x·K_i) V_i   (docs/architecture.md).
-enum class Selector { all, top_cells, top_experts };  // S
-using Gate = kernels::Gate;                           // α
-enum class Memory { block, experts };                 // the cells that S picks from
-enum class Balance { none, entropy };                 // what keeps S spread
+enum class Selector { all, top_cells, top_experts, first_and_second };          // S
+enum class Gate { one, sigmoid, softmax_all, softmax_chosen, softmax_of_two };  // α
+enum class Memory { block, experts };                                           // the cells that S picks from
+enum class Balance { none, entropy, fraction_mean };                            // what keeps S spread
+
+// Whether a row's output may depend on later rows (METHODS.md).
+enum class Leaks {
+    never,
+    with_capacity,  // where there is one: a later row's first choice takes the seat of an earlier row's later choice
+    in_training,
+    always,
+};
+
+// What a method has beside its parts.
+struct Extras {
+    bool expert_dropout = false;
+    bool capacity = false;
+    bool balance_scale = false;
+    nn::Size default_k = 0;  // 0: k must be given
+};
 
 struct Method {
     std::string_view name;
@@ -23,7 +39,9 @@ struct Method {
     Balance balance;
     std::string_view formula;
     std::string_view source;
-    bool drops_experts = false;  // has the option expert_dropout
+    Leaks leaks = Leaks::never;
+    Start start = Start::sigma_moe;
+    Extras extras = {};
 };
 
 // The whole field on one page; the only place that knows methods' names.
@@ -35,6 +53,9 @@ std::string_view part_name(Selector selector);
 std::string_view part_name(Gate gate);
 std::string_view part_name(Memory memory);
 std::string_view part_name(Balance balance);
+
+// What a report of a run with these options must say about later positions reaching earlier ones; empty where none does.
+std::string leak_note(const Method& method, const nn::OptionTable& options);
 
 // A layer of any row, also of one that is not in the table. Reads its options (LAYERS.md) and refuses unknown or impossible ones.
 std::unique_ptr<nn::FeedForward> make_feed_forward(const Method& method, const nn::OptionTable& options, const nn::LayerPlace& place);

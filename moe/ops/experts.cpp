@@ -18,20 +18,20 @@ namespace {
 // The choices sorted by expert.
 struct Routes {
     Size experts, choices;
-    Tensor ids, offsets, token, position, shard_begin;
+    Tensor kept, offsets, token, position, shard_begin;
 
-    Routes(Exec& exec, const Tensor& ids_NK, Size E)
+    Routes(Exec& exec, const Picks& picks, Size E)
         : experts(E),
-          choices(ids_NK.size(1)),
-          ids(ids_NK),
+          choices(picks.kept_NK.size(1)),
+          kept(picks.kept_NK),
           offsets(exec, {E + 1}, Dtype::i32),
-          token(exec, {ids_NK.shape().elements()}, Dtype::i32),
-          position(exec, {ids_NK.shape().elements()}, Dtype::i32),
+          token(exec, {picks.most_rows}, Dtype::i32),
+          position(exec, {kept.shape().elements()}, Dtype::i32),
           shard_begin(exec, {(exec.shards.count + 1) * E}, Dtype::i32) {
         kernels::RouteArrays arrays{offsets.data<std::int32_t>(), token.data<std::int32_t>(), position.data<std::int32_t>(),
                                     shard_begin.data<std::int32_t>()};
         visit_device(exec, [&]<class D>(D) {
-            kernels::route_sort<D>(exec, arrays, ids.data<std::int32_t>(), ids.size(0), choices, E, exec.shards.count);
+            kernels::route_sort<D>(exec, arrays, kept.data<std::int32_t>(), kept.size(0), choices, E, exec.shards.count);
         });
     }
     Size rows() const { return token.shape().elements(); }
@@ -41,7 +41,7 @@ struct Routes {
                 offsets.data<std::int32_t>(),
                 token.data<std::int32_t>(),
                 position.data<std::int32_t>(),
-                ids.data<std::int32_t>(),
+                kept.data<std::int32_t>(),
                 choices};
     }
     const std::int32_t* begin(Size shard) const { return shard_begin.data<std::int32_t>() + shard * experts; }
@@ -84,8 +84,8 @@ struct ExpertsNode final : Node {
         engine::kernels::activation_backward<D, T>(exec, da.rows<T>(), glu ? dlinear.rows<T>() : Rows<T>{}, dgate_R.data<S>(), da.rows<T>(),
                                                    hidden, linear, gate, kind);
         if (gates.needs_grad()) {
-            Tensor dgates = Tensor(exec, gate_R.shape(), gate_R.dtype()).reshaped(gates.shape());
-            kernels::from_routed<D, S>(exec, dgates.data<S>(), dgate_R.data<S>(), groups.position, groups.rows);
+            Tensor dgates = Tensor(exec, {gates.shape().elements()}, gates.dtype()).reshaped(gates.shape());
+            kernels::from_routed<D, S>(exec, dgates.data<S>(), dgate_R.data<S>(), groups.position, dgates.shape().elements());
             gates.give_grad(exec, dgates);
         }
         if (x.needs_grad()) {
@@ -104,7 +104,7 @@ struct ExpertsNode final : Node {
     template <class D, class T>
     void drop(Exec& exec, const Tensor& a) {
         if (dropout.rate == 0) return;
-        kernels::hidden_dropout<D, T>(exec, a.rows<T>(), routes.position.data<std::int32_t>(), routes.ids.shape().elements(), dropout);
+        kernels::hidden_dropout<D, T>(exec, a.rows<T>(), routes.position.data<std::int32_t>(), routes.kept.shape().elements(), dropout);
     }
 
     template <class D, class T>
@@ -120,16 +120,17 @@ struct ExpertsNode final : Node {
 
 }  // namespace
 
-Var experts(Tape& tape, const Var& x_NC, const Choice& choice, const Var& w1_ECG, const Var& w2_EGC, const Var& w3_ECG,
+Var experts(Tape& tape, const Var& x_NC, const Picks& picks, const Var& gates_NK, const Var& w1_ECG, const Var& w2_EGC, const Var& w3_ECG,
             engine::ops::Activation activation, float hidden_dropout, std::uint32_t site) {
     ProfileScope profile("experts");
     Size E = w1_ECG.size(0), C = w1_ECG.size(1), G = w1_ECG.size(2), N = x_NC.shape().rows();
     expect(x_NC.size(-1) == C && w2_EGC.shape() == Shape{E, G, C} && (!w3_ECG.defined() || w3_ECG.shape() == w1_ECG.shape()), "experts",
            "weights do not fit: got x {}, w1 {}, w2 {}", x_NC.shape().text(), w1_ECG.shape().text(), w2_EGC.shape().text());
-    expect(choice.ids_NK.size(0) == N, "experts", "choices do not fit: got {}, expected ({}, K)", choice.ids_NK.shape().text(), N);
+    expect(picks.kept_NK.size(0) == N && gates_NK.shape() == picks.kept_NK.shape(), "experts",
+           "choices do not fit: got {} and gates {}, expected ({}, K)", picks.kept_NK.shape().text(), gates_NK.shape().text(), N);
     Exec& exec = tape.exec();
-    ExpertsNode node{Routes(exec, choice.ids_NK, E)};
-    bool recorded = tape.records({x_NC, choice.gates_NK, w1_ECG, w2_EGC, w3_ECG});
+    ExpertsNode node{Routes(exec, picks, E)};
+    bool recorded = tape.records({x_NC, gates_NK, w1_ECG, w2_EGC, w3_ECG});
     Var y(Tensor(exec, x_NC.shape(), x_NC.dtype()), recorded);
     Shape routed{node.routes.rows(), G};
     node.hidden_RG = Tensor(exec, routed, x_NC.dtype());
@@ -137,13 +138,13 @@ Var experts(Tape& tape, const Var& x_NC, const Choice& choice, const Var& w1_ECG
     node.gate_R = Tensor(exec, {routed[0]}, sum_dtype(x_NC.dtype()));
     if (tape.training() && hidden_dropout > 0) {
         expect(exec.scalars != nullptr, "experts", "no seed and step for dropout: the exec has no scalars");
-        node.dropout = {hidden_dropout, site, N / exec.shards.count * exec.shards.first * choice.ids_NK.size(1)};
+        node.dropout = {hidden_dropout, site, N / exec.shards.count * exec.shards.first * picks.kept_NK.size(1)};
     }
     engine::kernels::Groups groups = node.routes.groups();
     visit(exec, x_NC.dtype(), [&]<class D, class T>(On<D, T>) {
         using S = Sum<T>;
         Rows<const T> x = x_NC.value().rows<T>();
-        kernels::to_routed<D, S>(exec, node.gate_R.data<S>(), choice.gates_NK.value().data<S>(), groups.position, groups.rows);
+        kernels::to_routed<D, S>(exec, node.gate_R.data<S>(), gates_NK.value().data<S>(), groups.position, gates_NK.shape().elements());
         engine::kernels::grouped_gather_product<D, T>(exec, node.hidden_RG.rows<T>(), x, w1_ECG.value().rows<T>(), Layout::normal, groups);
         if (w3_ECG.defined()) {
             engine::kernels::grouped_gather_product<D, T>(exec, node.linear_RG.rows<T>(), x, w3_ECG.value().rows<T>(), Layout::normal,
@@ -157,8 +158,7 @@ Var experts(Tape& tape, const Var& x_NC, const Choice& choice, const Var& w1_ECG
                                                        w2_EGC.value().rows<T>(), Layout::normal, groups);
     });
     if (recorded) {
-        node.x = x_NC, node.gates = choice.gates_NK, node.w1 = w1_ECG, node.w2 = w2_EGC, node.w3 = w3_ECG, node.y = y,
-        node.kind = activation;
+        node.x = x_NC, node.gates = gates_NK, node.w1 = w1_ECG, node.w2 = w2_EGC, node.w3 = w3_ECG, node.y = y, node.kind = activation;
         tape.record(std::move(node));
     }
     return y;

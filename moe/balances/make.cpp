@@ -1,0 +1,17 @@
+#include "moe/balances/make.h"
+
+namespace moe {
+
+std::unique_ptr<BalanceLoss> make_balance(const Method& method, const nn::OptionTable& options, nn::Size experts) {
+    switch (method.balance) {
+        case Balance::none:
+            return nullptr;
+        case Balance::entropy:
+            return std::make_unique<EntropyLoss>(options);
+        case Balance::fraction_mean:
+            return std::make_unique<FractionMeanLoss>(options, experts, method.extras.balance_scale);
+    }
+    return nullptr;
+}
+
+}  // namespace moe

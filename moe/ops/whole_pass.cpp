@@ -1,0 +1,42 @@
+#include "moe/ops/whole_pass.h"
+
+#include "engine/comm/communicator.h"
+#include "moe/kernels/tree_rows.h"
+#include "moe/ops/visit_sum.h"
+
+namespace moe::ops {
+
+using namespace engine;
+
+Tensor whole_pass(Exec& exec, const Tensor& rows) {
+    if (rank_count(exec) == 1) return rows;
+    Tensor whole(exec, {rows.shape().rows() * rank_count(exec), rows.shape().columns()}, rows.dtype());
+    // Padding or none, as the part has it.
+    if (whole.row_stride() != rows.row_stride()) { whole = Tensor(exec, {whole.shape().elements()}, rows.dtype()).reshaped(whole.shape()); }
+    exec.communicator->all_gather(exec, whole, rows);
+    return whole;
+}
+
+Tensor own_rows(Exec& exec, const Tensor& whole) {
+    if (rank_count(exec) == 1) return whole;
+    Size rows = whole.shape().rows() / rank_count(exec);
+    return whole.row_range(exec.communicator->rank() * rows, rows);
+}
+
+Size pass_rows(const Exec& exec, Size rows) { return rows * rank_count(exec); }
+
+Size first_row(const Exec& exec, Size rows) { return rows / exec.shards.count * exec.shards.first; }
+
+Tensor pass_sum(Exec& exec, const Tensor& leaves_SW, double divisor) {
+    Tensor all = whole_pass(exec, leaves_SW), sum(exec, {all.size(-1)}, all.dtype());
+    visit_sum(exec, all.dtype(),
+              [&]<class D, class S>(On<D, S>) { kernels::tree_rows<D, S>(exec, sum.data<S>(), all.rows<S>(), divisor); });
+    return sum;
+}
+
+Tensor shard_leaves(Exec& exec, Size width, Dtype dtype) {
+    Size shards = exec.shards.count;
+    return Tensor(exec, {shards * width}, dtype).reshaped({shards, width});
+}
+
+}  // namespace moe::ops

@@ -1,0 +1,10 @@
+#pragma once
+#include "moe/methods/table.h"
+#include "moe/selectors/selector.h"
+
+namespace moe {
+
+// S of a row of the table.
+std::unique_ptr<ExpertSelector> make_selector(const Method& method, const nn::OptionTable& options, const ExpertsPlace& at);
+
+}  // namespace moe

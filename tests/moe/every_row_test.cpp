@@ -1,0 +1,88 @@
+// What holds for every row of the table with experts: exact gradients, equal results on every device, at any number of threads and of
+// virtual ranks, and that earlier rows do not see later ones, but where METHODS.md says so.
+#include "engine/base/threads.h"
+#include "tests/support/devices.h"
+#include "tests/support/moe_cases.h"
+#include "tests/support/random.h"
+
+#include <algorithm>
+
+using namespace engine;
+using namespace tests;
+
+TEST_CASE("every gradient of every row is that of central differences, in double") {
+    for (const MoeCase& c : moe_cases()) {
+        INFO(c.layer.method << " " << c.layer.options);
+        // Smooth pieces with step 1e-5 are right to about 1e-9; no choice of these inputs lies within a step of a tie.
+        CHECK(layer_gradient_error(c.layer, random_values(c.layer.N * c.layer.C, 1), random_values(c.layer.N * c.layer.C, 2)) < 1e-7);
+    }
+}
+
+TEST_CASE_DEVICES("every row in fp32 equals the same row in double: choices exactly, everything else to rounding") {
+    Exec cpu;
+    for (const MoeCase& c : moe_cases()) {
+        INFO(c.layer.method << " " << c.layer.options);
+        auto x = random_values(c.layer.N * c.layer.C, 1), dy = random_values(c.layer.N * c.layer.C, 2);
+        Table exact = run_layer(cpu, Dtype::f64, c.layer, x, dy), got = run_layer(exec, Dtype::f32, c.layer, x, dy);
+        CHECK(exact.size() == got.size());
+        for (const auto& [name, values] : exact) {
+            INFO(name);
+            REQUIRE(got.contains(name));
+            if (name == "ids") CHECK(got[name] == values);
+            // Sums of at most 12 rows of products of 5·3 terms: 200·2⁻²⁴ of the largest value, doubled for exp and log.
+            bool zero = std::all_of(values.begin(), values.end(), [](double v) { return v == 0; });
+            CHECK((zero ? got[name] == values : relative_error(got[name], values) < 2.5e-5));
+        }
+    }
+}
+
+TEST_CASE_DEVICES("every row has the same bits on 1, 2 and 4 virtual ranks") {
+    if (exec.device.kind == DeviceKind::cuda) return;
+    for (const MoeCase& c : moe_cases()) {
+        INFO(c.layer.method << " " << c.layer.options);
+        auto x = random_values(c.layer.N * c.layer.C, 1), dy = random_values(c.layer.N * c.layer.C, 2);
+        Table one = run_layer_on_ranks(1, 4, exec.device, Dtype::f32, c.layer, x, dy);
+        for (int ranks : {2, 4}) {
+            Table got = run_layer_on_ranks(ranks, 4, exec.device, Dtype::f32, c.layer, x, dy);
+            for (const auto& [name, values] : one) {
+                INFO(name << " on " << ranks << " ranks");
+                CHECK(got[name] == values);
+            }
+        }
+    }
+}
+
+TEST_CASE("every row has the same bits at any number of threads") {
+    Exec exec;
+    for (const MoeCase& c : moe_cases()) {
+        LayerCase layer = c.layer;
+        INFO(layer.method << " " << layer.options);
+        layer.N = 132, layer.C = 24;
+        for (std::size_t i = layer.token_ids.size(); !layer.token_ids.empty() && i < 132; ++i)
+            layer.token_ids.push_back(layer.token_ids[i % 12]);
+        auto x = random_values(layer.N * layer.C, 1), dy = random_values(layer.N * layer.C, 2);
+        set_threads(1);
+        Table one = run_layer(exec, Dtype::f32, layer, x, dy);
+        set_threads(3);
+        CHECK(run_layer(exec, Dtype::f32, layer, x, dy) == one);
+        set_threads(2);
+    }
+}
+
+TEST_CASE("a later row changes no earlier one, but in the rows of the table that leak") {
+    Exec exec;
+    for (const MoeCase& c : moe_cases()) {
+        const LayerCase& layer = c.layer;
+        INFO(layer.method << " " << layer.options);
+        CHECK(moe::leak_note(moe::method_named(layer.method), options_of(layer.options)).empty() != c.leaks);
+        bool moved_earlier = false;
+        for (std::uint64_t draw = 0; draw < 20; ++draw) {
+            auto x = random_values(layer.N * layer.C, 10 + draw), later = x;
+            for (Size i = 6 * layer.C; i < layer.N * layer.C; ++i) later[static_cast<std::size_t>(i)] *= -3.0;
+            auto before = run_layer(exec, Dtype::f32, layer, x, {})["y"], after = run_layer(exec, Dtype::f32, layer, later, {})["y"];
+            CHECK(before != after);
+            moved_earlier |= !std::equal(before.begin(), before.begin() + 6 * layer.C, after.begin());
+        }
+        CHECK(moved_earlier == c.leaks);
+    }
+}
