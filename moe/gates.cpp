@@ -1,5 +1,7 @@
 #include "moe/gates.h"
 
+#include "engine/base/error.h"
+
 namespace moe {
 
 kernels::GateRule read_gate(Gate gate, const nn::OptionTable& options) {
@@ -15,8 +17,11 @@ kernels::GateRule read_gate(Gate gate, const nn::OptionTable& options) {
         case Gate::softmax_of_two:
             return {.gate = kernels::Gate::softmax_chosen,
                     .over_kept = options.word("renormalise", "after", {"before", "after"}) == "after"};
+        case Gate::softmax_per_head:
+        case Gate::relu:
+            break;
     }
-    return {};
+    engine::fail("ffn", "the gate is not one of experts: got {}", part_name(gate));
 }
 
 }  // namespace moe

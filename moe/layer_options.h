@@ -5,8 +5,8 @@
 namespace moe {
 
 // Options that many methods share (LAYERS.md).
-inline engine::ops::Activation read_activation(const nn::OptionTable& options) {
-    return engine::ops::parse_activation(options.word("activation", "relu", {"relu", "gelu", "gelu-tanh", "silu", "identity"}));
+inline engine::ops::Activation read_activation(const nn::OptionTable& options, const char* otherwise = "relu") {
+    return engine::ops::parse_activation(options.word("activation", otherwise, {"relu", "gelu", "gelu-tanh", "silu", "identity"}));
 }
 inline float read_dropout(const nn::OptionTable& options, const char* name) {
     return static_cast<float>(options.number(name, 0.0, 0.0, 0.999));

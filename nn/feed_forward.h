@@ -15,11 +15,13 @@ struct NamedLoss {
     double weight = 0;
 };
 
-// Which cells each row used: ids (N,K) int32 by falling score, gates (N,K). Undefined for layers without a choice.
+// Which cells each row used: ids (N,K) int32 by falling score, gates (N,K); for heads of product keys (N,H,K). Undefined for layers
+// without a choice.
 struct Routing {
     Tensor ids;
     Tensor gates;
     Tensor logits_NE;
+    Size cells = 0;  // ids are below this; 0: as many as logits_NE has columns
 };
 
 struct FeedForwardResult {
@@ -56,8 +58,9 @@ class FeedForward : public Module {
 // Where a layer stands: what initialisation and the random counters need.
 struct LayerPlace {
     Size channels = 0;
-    int layer = 0;  // index in the model; random sites are layer · 16 + purpose
-    int depth = 1;  // number of layers, for initialisations that depend on it
+    int layer = 0;                // index in the model; random sites are layer · 16 + purpose
+    int depth = 1;                // number of layers, for initialisations that depend on it
+    Parameter* values = nullptr;  // a table of values that another layer owns, for memory-plus; null: the layer has its own
 };
 
 }  // namespace nn

@@ -31,7 +31,7 @@ struct Parameter {
 struct State {
     std::string name;
     Shape shape;
-    Dtype dtype = Dtype::f32;
+    Dtype dtype = Dtype::f32;  // a floating one becomes the Sum dtype of the parameters
     Initial initial;
     Tensor value;
     Tensor next;

@@ -48,6 +48,7 @@ ParameterStore::ParameterStore(Exec& exec, Module& module, Dtype dtype, std::uin
     }
     refresh_compute(exec);
     for (State* state : states_) {
+        if (is_floating(state->dtype)) state->dtype = wide;
         state->value = from_host(exec, state->shape, state->dtype, state->initial(state->shape, seed_for(seed, state->name)));
     }
 }

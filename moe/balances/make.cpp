@@ -5,6 +5,7 @@ namespace moe {
 std::unique_ptr<BalanceLoss> make_balance(const Method& method, const nn::OptionTable& options, nn::Size experts) {
     switch (method.balance) {
         case Balance::none:
+        case Balance::query_norm:  // a part of product keys, not a loss
             return nullptr;
         case Balance::entropy:
             return std::make_unique<EntropyLoss>(options);

@@ -46,11 +46,6 @@ void batch_norm_gradient_leaf(Exec& exec, Sum<T>* sums, Rows<const T> dy, Rows<c
 }
 
 template <class D, class S>
-void leaf_tree(Exec&, S* sum, Rows<const S> leaves, double scale) {
-    for (Size f = 0; f < leaves.columns; ++f) sum[f] = static_cast<S>(scale) * column_tree(leaves, f, 0, leaves.rows);
-}
-
-template <class D, class S>
 void batch_norm_rate(Exec&, S* r, const S* v, Size F, double eps) {
     for (Size f = 0; f < F; ++f) r[f] = S(1) / std::sqrt(v[f] + static_cast<S>(eps));
 }
@@ -104,7 +99,6 @@ INSTANTIATE(double)
 INSTANTIATE(engine::bf16)
 #undef INSTANTIATE
 #define INSTANTIATE(S)                                                         \
-    template void leaf_tree<Here, S>(Exec&, S*, Rows<const S>, double);        \
     template void batch_norm_rate<Here, S>(Exec&, S*, const S*, Size, double); \
     template void batch_norm_running<Here, S>(Exec&, S*, S*, const S*, const S*, const S*, const S*, Size, double);
 INSTANTIATE(float)

@@ -53,11 +53,6 @@ __global__ void batch_norm_blocks_kernel(float* sum, const float* partial, Size 
     sum[f] = total;
 }
 
-__global__ void leaf_tree_kernel(float* sum, Rows<const float> leaves, float scale) {
-    Size f = element_index();
-    if (f < leaves.columns) sum[f] = scale * column_tree(leaves, f, 0, leaves.rows);
-}
-
 __global__ void batch_norm_rate_kernel(float* r, const float* v, Size F, float eps) {
     Size f = element_index();
     if (f < F) r[f] = 1.0f / sqrtf(v[f] + eps);
@@ -114,12 +109,6 @@ void batch_norm_gradient_leaf(Exec& exec, Sum<T>* sums, Rows<const T> dy, Rows<c
 }
 
 template <class D, class S>
-void leaf_tree(Exec& exec, S* sum, Rows<const S> leaves, double scale) {
-    engine::launch("leaf_tree_kernel", leaf_tree_kernel, element_grid(leaves.columns), kElementThreads, 0, exec.stream, sum, leaves,
-                   static_cast<float>(scale));
-}
-
-template <class D, class S>
 void batch_norm_rate(Exec& exec, S* r, const S* v, Size F, double eps) {
     engine::launch("batch_norm_rate_kernel", batch_norm_rate_kernel, element_grid(F), kElementThreads, 0, exec.stream, r, v, F,
                    static_cast<float>(eps));
@@ -153,7 +142,6 @@ void batch_norm_backward(Exec& exec, Rows<T> dx, bool add, Rows<const T> dy, Row
 INSTANTIATE(float)
 INSTANTIATE(engine::bf16)
 #undef INSTANTIATE
-template void leaf_tree<Here, float>(Exec&, float*, Rows<const float>, double);
 template void batch_norm_rate<Here, float>(Exec&, float*, const float*, Size, double);
 template void batch_norm_running<Here, float>(Exec&, float*, float*, const float*, const float*, const float*, const float*, Size, double);
 

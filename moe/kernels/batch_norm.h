@@ -23,10 +23,6 @@ void batch_norm_leaf(Exec& exec, Sum<T>* sum, Rows<const T> x, const Sum<T>* m);
 template <class D, class T>
 void batch_norm_gradient_leaf(Exec& exec, Sum<T>* sums, Rows<const T> dy, Rows<const T> x, const Sum<T>* m, const Sum<T>* r);
 
-// sum[f] = scale·(leaves along the aligned tree).   leaves (shards, F)
-template <class D, class S>
-void leaf_tree(Exec& exec, S* sum, Rows<const S> leaves, double scale);
-
 // r[f] = 1/√(v[f] + eps)
 template <class D, class S>
 void batch_norm_rate(Exec& exec, S* r, const S* v, Size F, double eps);

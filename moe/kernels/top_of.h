@@ -1,15 +1,10 @@
 #pragma once
 // The largest of a row of values, for the CPU: a threshold below them, then ranks among those above it, without branches on values.
-#include "engine/base/dtype.h"
-#include "engine/base/here.h"
 #include "engine/kernels/tile/arena.h"
+#include "engine/kernels/tile/vector.h"
 
 #include <algorithm>
 #include <limits>
-
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
 
 namespace moe::kernels::inline ENGINE_DEVICE {
 
@@ -24,12 +19,16 @@ struct Ranked {
 
 template <class S>
 class TopOf {
+    // Ids are as wide as values, so that one comparison's mask fits the other's.
+    using Id = std::conditional_t<std::is_same_v<S, double>, std::int64_t, std::int32_t>;
+    using Values = engine::kernels::tile::Vector<S>;
+    using Ids = engine::kernels::tile::Vector<Id>;
+
   public:
     // For rows of at most `most` values.
-    explicit TopOf(Size most) : room_((most + 2 * kLanes) / kLanes * kLanes) {
-        value_ = engine::kernels::tile::arena<5, S>(room_);
-        id_ = engine::kernels::tile::arena<6, std::int32_t>(2 * room_);
-        rank_ = id_ + room_;
+    explicit TopOf(Size most) : room_((most + 4 * kLanes) / kLanes * kLanes) {
+        value_ = engine::kernels::tile::arena<5, S>(2 * room_);
+        id_ = engine::kernels::tile::arena<6, Id>(2 * room_);
     }
 
     // best[r], best_id[r], r < count: the values by falling size, ties to the lower id (null: the position). count ≤ n. NaN is never among
@@ -48,34 +47,36 @@ class TopOf {
     }
 
   private:
-    static constexpr Size kLanes = 16, kMostRanked = 192;
+    static constexpr Size kLanes = engine::kernels::tile::kLanes<S>, kMostRanked = 192;
+    static constexpr S kInfinity = std::numeric_limits<S>::infinity();
 
     // At least `count` values are not below it: of more than `count` groups, the count-th largest maximum.
     S threshold(const S* value, Size n, Size count) {
         Size groups = (count + count / 4 + kLanes - 1) / kLanes * kLanes;
-        S none = -std::numeric_limits<S>::infinity();
         if (groups > kMostRanked) return wide_threshold(value, n, count);
-        if (groups * 2 > n) return none;
+        if (groups * 2 > n) return -kInfinity;
         S* most = value_;
         std::copy_n(value, groups, most);
         for (Size first = groups; first + groups <= n; first += groups) {
             for (Size g = 0; g < groups; ++g) most[g] = value[first + g] > most[g] ? value[first + g] : most[g];
         }
-        std::fill_n(rank_, groups, 0);
-        for (Size j = 0; j < groups; ++j) {
-            S other = most[j];
-            for (Size g = 0; g < groups; ++g) rank_[g] += other > most[g] ? 1 : 0;
+        auto least = broadcast_value(kInfinity);
+        for (Size first = 0; first < groups; first += kLanes) {
+            Values own = engine::kernels::tile::load_vector(most + first);
+            Ids above = {};
+            for (Size j = 0; j < groups; ++j) above -= broadcast_value(most[j]) > own;
+            Values candidate = above < broadcast_id(count) ? own : broadcast_value(kInfinity);
+            least = candidate < least ? candidate : least;
         }
-        S result = std::numeric_limits<S>::infinity();
-        for (Size g = 0; g < groups; ++g) result = rank_[g] < count && most[g] < result ? most[g] : result;
+        S result = least[0];
+        for (int l = 1; l < kLanes; ++l) result = least[l] < result ? least[l] : result;
         return result;
     }
 
     // For large counts: halves the range between smallest and largest while enough values stay above.
     S wide_threshold(const S* value, Size n, Size count) {
-        S low = std::numeric_limits<S>::infinity(), high = -low;
+        S low = kInfinity, high = -kInfinity, result = -kInfinity;
         for (Size i = 0; i < n; ++i) low = value[i] < low ? value[i] : low, high = value[i] > high ? value[i] : high;
-        S result = -std::numeric_limits<S>::infinity();
         for (int step = 0; step < 12; ++step) {
             S middle = low + (high - low) / 2;
             Size above = 0;
@@ -90,7 +91,7 @@ class TopOf {
         return result;
     }
 
-    // Values not below t, with their ids, in order.
+    // Values not below t, with their ids, in order; how many.
     Size keep_above(S t, const S* value, const std::int32_t* id, Size n) {
         Size m = 0, i = 0;
 #if defined(__AVX512F__)
@@ -110,30 +111,38 @@ class TopOf {
 #endif
         for (; i < n; ++i) {
             value_[m] = value[i];
-            id_[m] = id != nullptr ? id[i] : static_cast<std::int32_t>(i);
+            id_[m] = id != nullptr ? id[i] : static_cast<Id>(i);
             m += value[i] >= t ? 1 : 0;
         }
         return m;
     }
 
+    // Ranks are a permutation, so every value has a place of its own.
     void rank(S* best, std::int32_t* best_id, Size m, Size count) {
-        Size padded = (m + kLanes - 1) / kLanes * kLanes;
-        std::fill_n(rank_, padded, 0);
-        for (Size j = 0; j < m; ++j) {
-            S other = value_[j];
-            std::int32_t other_id = id_[j];
-            for (Size i = 0; i < padded; ++i) rank_[i] += (other > value_[i]) | ((other == value_[i]) & (other_id < id_[i])) ? 1 : 0;
+        S* ordered = value_ + room_;
+        Id* ordered_id = id_ + room_;
+        for (Size first = 0; first < m; first += kLanes) {
+            Values own = engine::kernels::tile::load_vector(value_ + first);
+            Ids own_id = engine::kernels::tile::load_vector(id_ + first), place = {};
+            for (Size j = 0; j < m; ++j) {
+                Values other = broadcast_value(value_[j]);
+                place -= (other > own) | ((other == own) & (broadcast_id(id_[j]) < own_id));
+            }
+            int lanes = static_cast<int>(std::min(kLanes, m - first));
+            for (int l = 0; l < lanes; ++l) {
+                ordered[place[l]] = own[l];
+                ordered_id[place[l]] = own_id[l];
+            }
         }
-        for (Size i = 0; i < m; ++i) {
-            if (rank_[i] >= count) continue;
-            best[rank_[i]] = value_[i];
-            best_id[rank_[i]] = id_[i];
+        for (Size r = 0; r < std::min(m, count); ++r) {
+            best[r] = ordered[r];
+            best_id[r] = static_cast<std::int32_t>(ordered_id[r]);
         }
     }
 
     void sort(S* best, std::int32_t* best_id, Size m, Size count) {
         auto* all = engine::kernels::tile::arena<7, Ranked<S>>(room_);
-        for (Size i = 0; i < m; ++i) all[i] = {value_[i], id_[i]};
+        for (Size i = 0; i < m; ++i) all[i] = {value_[i], static_cast<std::int32_t>(id_[i])};
         Size wanted = std::min(m, count);
         std::nth_element(all, all + (wanted - 1), all + m);
         std::sort(all, all + wanted);
@@ -143,9 +152,12 @@ class TopOf {
         }
     }
 
+    static Values broadcast_value(S value) { return engine::kernels::tile::broadcast(value); }
+    static Ids broadcast_id(Size value) { return Ids{} + static_cast<Id>(value); }
+
     Size room_;
     S* value_;
-    std::int32_t *id_, *rank_;
+    Id* id_;
 };
 
 }  // namespace moe::kernels::inline ENGINE_DEVICE

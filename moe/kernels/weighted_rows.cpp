@@ -20,8 +20,18 @@ inline namespace ENGINE_DEVICE {
 
 constexpr Size kBlockTokens = 8, kBlockRows = 32;
 
-// Walking through the table reads each row once, in order, and the tokens' rows from a cache; it pays once rows are chosen about twice.
-inline bool walks_table(const RowChoices& choices) { return choices.order != nullptr && choices.count() >= 2 * choices.rows; }
+// A table that a second-level cache holds.
+template <class T>
+bool is_small(Rows<const T> table) {
+    constexpr Size kSmallBytes = Size{512} << 10;
+    return table.rows * table.columns * static_cast<Size>(sizeof(T)) <= kSmallBytes;
+}
+
+// Walking through a large table reads each row once, in order, and the tokens' rows from a cache; it pays once rows are chosen about twice.
+template <class T>
+bool walks_table(const RowChoices& choices, Rows<const T> table) {
+    return choices.order != nullptr && choices.count() >= 2 * choices.rows && !is_small(table);
+}
 
 // The tokens and weights of the choices in sorted order.
 template <class S>
@@ -89,24 +99,25 @@ void combine_by_table(Exec& exec, Rows<T> y, bool add, Rows<const Sum<T>> w, Row
                  [&](Size strip) { combine_strip<kWidth, T>(y, add, sorted, table, choices, strip * kWidth); });
 }
 
-// The order in which a token's choices are added: by row, then j.
-inline void sort_choices(std::uint64_t* key, const std::int32_t* ids, Size J) {
+// The order in which a token's choices are added: by row, then j; of a small table by j.
+inline void order_choices(std::uint64_t* key, const std::int32_t* ids, Size J, bool small) {
     for (Size j = 0; j < J; ++j) key[j] = static_cast<std::uint64_t>(ids[j]) << 32 | static_cast<std::uint64_t>(j);
-    std::sort(key, key + J);
+    if (!small) std::sort(key, key + J);
 }
 
 template <class T>
 void combine_by_token(Rows<T> y, bool add, Rows<const Sum<T>> w, Rows<const T> table, const RowChoices& choices) {
     using S = Sum<T>;
     Size C = y.columns, J = choices.choices;
+    bool small = is_small(table);
     parallel_blocks(y.rows, kBlockTokens, [&](Size first, Size last) {
         auto* key = arena<4, std::uint64_t>(J);
         S* sum = arena<3, S>(C);
         for (Size n = first; n < last; ++n) {
-            sort_choices(key, choices.ids + n * J, J);
+            order_choices(key, choices.ids + n * J, J, small);
             for (Size c = 0; c < C; ++c) sum[c] = add ? load(y(n, c)) : S(0);
             for (Size i = 0; i < J; ++i) {
-                if (i + 2 < J) prefetch_row(table.row(static_cast<Size>(key[i + 2] >> 32)), C);
+                if (!small && i + 2 < J) prefetch_row(table.row(static_cast<Size>(key[i + 2] >> 32)), C);
                 add_scaled_row(sum, w(n, static_cast<Size>(key[i] & 0xffffffffu)), table.row(static_cast<Size>(key[i] >> 32)), C);
             }
             for (Size c = 0; c < C; ++c) y(n, c) = store<T>(sum[c]);
@@ -168,7 +179,7 @@ struct RowTree {
 template <class D, class T>
 void row_dots(Exec& exec, Rows<Sum<T>> a, Rows<const T> x, Rows<const T> table, const RowChoices& choices) {
     Size C = x.columns, J = choices.choices;
-    if (!walks_table(choices)) {
+    if (!walks_table(choices, table)) {
         parallel_blocks(choices.tokens, kBlockTokens, [&](Size first, Size last) {
             for (Size n = first; n < last; ++n) {
                 const std::int32_t* ids = choices.ids + n * J;
@@ -196,7 +207,7 @@ void row_dots(Exec& exec, Rows<Sum<T>> a, Rows<const T> x, Rows<const T> table, 
 template <class D, class T>
 void row_combine(Exec& exec, Rows<T> y, bool add, Rows<const Sum<T>> w, Rows<const T> table, const RowChoices& choices) {
     if (y.rows == 0 || y.columns == 0) return;
-    if (!walks_table(choices)) return combine_by_token<T>(y, add, w, table, choices);
+    if (!walks_table(choices, table)) return combine_by_token<T>(y, add, w, table, choices);
     // The widest strip whose sums stay in the second-level cache and that leaves every thread a strip.
     constexpr Size kCacheBytes = Size{1} << 20;
     constexpr int kNarrow = 64 / static_cast<int>(sizeof(Sum<T>));

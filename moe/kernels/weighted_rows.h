@@ -28,7 +28,8 @@ struct RowChoices {
 template <class D, class T>
 void row_dots(Exec& exec, Rows<Sum<T>> a, Rows<const T> x, Rows<const T> table, const RowChoices& choices);
 
-// y[n] (+)= Σ_j w[n,j]·table[ids[n,j]].   On the CPU by rising row, then rising j; elsewhere by rising j.
+// y[n] (+)= Σ_j w[n,j]·table[ids[n,j]].   On the CPU by rising row, then rising j, of a table that a cache holds by rising j; elsewhere by
+// rising j.
 template <class D, class T>
 void row_combine(Exec& exec, Rows<T> y, bool add, Rows<const Sum<T>> w, Rows<const T> table, const RowChoices& choices);
 

@@ -3,6 +3,8 @@
 #include "engine/base/error.h"
 #include "moe/block_layer.h"
 #include "moe/experts_layer.h"
+#include "moe/low_rank_layer.h"
+#include "moe/product_keys_layer.h"
 
 namespace moe {
 
@@ -20,6 +22,16 @@ const std::vector<Method>& methods() {
          Leaks::with_capacity, Start::fedus, {.capacity = true, .balance_scale = true, .default_k = 1}},
         {"gshard",         Selector::first_and_second, Gate::softmax_of_two, Memory::experts, Balance::fraction_mean, "y = Σ_2 p_e/(p_1+p_2)·act(x·w1_e)·w2_e, p = softmax(z)", "Lepikhin 2020, alg. 1",
          Leaks::with_capacity, Start::sigma_moe},
+        {"lorkm",          Selector::low_rank_keys,    Gate::one,            Memory::scored_cells, Balance::none,    "y = Σ_top-k act(s_m)·values_m, s = x·down·up", "Liu 2023, sec. 3"},
+        {"pkm",            Selector::product_keys,     Gate::softmax_per_head, Memory::values, Balance::query_norm,   "y = Σ_heads Σ_top-k softmax(s)_m·values_m, s_(i,j) = q₀·K₀_i + q₁·K₁_j", "Lample 2019, sec. 3",
+         Leaks::with_batch_norm},
+        {"pkm-relu",       Selector::product_keys_of_input, Gate::relu,      Memory::values,  Balance::none,         "y = Σ_heads Σ_top-k relu(s_m)·values_m, s_(i,j) = x₀·K₀_i + x₁·K₁_j", "Csordás 2023, sec. 3.2"},
+        {"pkm-ffn",        Selector::product_keys,     Gate::softmax_per_head, Memory::keyed_values, Balance::none,       "y = Σ_heads Σ_top-k softmax(s)_m·act(x·keys_m)·values_m", "Liu 2023, sec. 3",
+         Leaks::with_batch_norm},
+        {"peer",           Selector::shared_product_keys, Gate::softmax_per_head, Memory::one_cell_experts, Balance::query_norm, "y = Σ_heads Σ_top-k softmax(s)_m·act(x·keys_m)·values_m", "He 2024, alg. 1",
+         Leaks::with_batch_norm},
+        {"memory-plus",    Selector::product_keys,     Gate::softmax_per_head, Memory::gated_values, Balance::query_norm, "y = (pkm(x) ∘ silu(x·swilu))·out",          "Berges 2024, sec. 3",
+         Leaks::with_batch_norm},
         // clang-format on
     };
     return table;
@@ -45,6 +57,14 @@ std::string_view part_name(Selector selector) {
             return "top-k experts";
         case Selector::first_and_second:
             return "top-1 and a second";
+        case Selector::product_keys:
+            return "product keys, own sub-keys a head";
+        case Selector::shared_product_keys:
+            return "product keys, shared sub-keys";
+        case Selector::product_keys_of_input:
+            return "product keys, x as query";
+        case Selector::low_rank_keys:
+            return "low-rank keys";
     }
     return "";
 }
@@ -60,10 +80,32 @@ std::string_view part_name(Gate gate) {
             return "softmax over chosen";
         case Gate::softmax_of_two:
             return "softmax over the two, before or after dropping";
+        case Gate::softmax_per_head:
+            return "softmax per head";
+        case Gate::relu:
+            return "ReLU";
     }
     return "";
 }
-std::string_view part_name(Memory memory) { return memory == Memory::block ? "one block" : "experts"; }
+std::string_view part_name(Memory memory) {
+    switch (memory) {
+        case Memory::block:
+            return "one block";
+        case Memory::experts:
+            return "experts";
+        case Memory::scored_cells:
+            return "cells, their score before the activation";
+        case Memory::values:
+            return "value rows";
+        case Memory::keyed_values:
+            return "cells with own keys";
+        case Memory::one_cell_experts:
+            return "one-cell experts";
+        case Memory::gated_values:
+            return "value rows, gated output";
+    }
+    return "";
+}
 std::string_view part_name(Balance balance) {
     switch (balance) {
         case Balance::none:
@@ -72,19 +114,38 @@ std::string_view part_name(Balance balance) {
             return "entropy";
         case Balance::fraction_mean:
             return "E·Σ f·P, z-loss";
+        case Balance::query_norm:
+            return "query norm";
     }
     return "";
 }
 
 std::unique_ptr<nn::FeedForward> make_feed_forward(const Method& method, const nn::OptionTable& options, const nn::LayerPlace& place) {
     std::unique_ptr<nn::FeedForward> layer;
-    if (method.memory == Memory::block) {
-        layer = std::make_unique<BlockLayer>(method, options, place);
-    } else {
-        layer = std::make_unique<ExpertsLayer>(method, options, place);
+    switch (method.memory) {
+        case Memory::block:
+            layer = std::make_unique<BlockLayer>(method, options, place);
+            break;
+        case Memory::experts:
+            layer = std::make_unique<ExpertsLayer>(method, options, place);
+            break;
+        case Memory::scored_cells:
+            layer = std::make_unique<LowRankLayer>(options, place);
+            break;
+        case Memory::values:
+        case Memory::keyed_values:
+        case Memory::one_cell_experts:
+        case Memory::gated_values:
+            layer = std::make_unique<ProductKeysLayer>(method, options, place);
+            break;
     }
     options.expect_all_used();
     return layer;
+}
+
+nn::Parameter* value_table(nn::FeedForward& layer) {
+    auto* keys = dynamic_cast<ProductKeysLayer*>(&layer);
+    return keys != nullptr ? &keys->values() : nullptr;
 }
 
 std::string leak_note(const Method& method, const nn::OptionTable& options) {
@@ -96,6 +157,9 @@ std::string leak_note(const Method& method, const nn::OptionTable& options) {
             return "leaks the future in training: a later token can move an earlier one to another expert";
         case Leaks::always:
             return "leaks the future: experts choose among all tokens, later ones included";
+        case Leaks::with_batch_norm:
+            if (!options.contains("query_norm") || options.word("query_norm") != "batch") return "";
+            return "leaks the future in training: the query's batch norm has statistics over all tokens, later ones included";
         case Leaks::with_capacity:
             if (given("capacity_factor", 0) == 0 || given("k", method.extras.default_k == 0 ? 2 : 1) < 2) return "";
             return "leaks the future: with a capacity a later first choice takes an earlier second choice's seat";

@@ -10,15 +10,33 @@
 namespace moe {
 
 // The four parts of a method:  y = Σ_{i∈S(x)} α_i(x)·f(x·K_i) V_i   (docs/architecture.md).
-enum class Selector { all, top_cells, top_experts, first_and_second };          // S
-enum class Gate { one, sigmoid, softmax_all, softmax_chosen, softmax_of_two };  // α
-enum class Memory { block, experts };                                           // the cells that S picks from
-enum class Balance { none, entropy, fraction_mean };                            // what keeps S spread
+enum class Selector {  // S
+    all,
+    top_cells,
+    top_experts,
+    first_and_second,
+    product_keys,           // its own query, sub-keys of each head
+    shared_product_keys,    // its own query, sub-keys for all heads
+    product_keys_of_input,  // x itself is the query
+    low_rank_keys,
+};
+enum class Gate { one, sigmoid, softmax_all, softmax_chosen, softmax_of_two, softmax_per_head, relu };  // α
+enum class Memory {                                                                                     // the cells that S picks from
+    block,
+    experts,
+    scored_cells,      // act(score)·value
+    values,            // value
+    keyed_values,      // act(x·key)·value
+    one_cell_experts,  // the same, with a gated linear unit as an option
+    gated_values,      // value; the layer's output is gated and projected
+};
+enum class Balance { none, entropy, fraction_mean, query_norm };  // what keeps S spread
 
 // Whether a row's output may depend on later rows (METHODS.md).
 enum class Leaks {
     never,
-    with_capacity,  // where there is one: a later row's first choice takes the seat of an earlier row's later choice
+    with_capacity,    // where there is one: a later row's first choice takes the seat of an earlier row's later choice
+    with_batch_norm,  // where the query has one, in training: its statistics are over all rows
     in_training,
     always,
 };
@@ -59,5 +77,8 @@ std::string leak_note(const Method& method, const nn::OptionTable& options);
 
 // A layer of any row, also of one that is not in the table. Reads its options (LAYERS.md) and refuses unknown or impossible ones.
 std::unique_ptr<nn::FeedForward> make_feed_forward(const Method& method, const nn::OptionTable& options, const nn::LayerPlace& place);
+
+// The values of a layer whose table other layers may share (nn::LayerPlace::values); null for other layers.
+nn::Parameter* value_table(nn::FeedForward& layer);
 
 }  // namespace moe

@@ -1,9 +1,11 @@
 #include "moe/ops/batch_norm.h"
 
-#include "engine/autograd/shard_sum.h"
+#include "engine/base/error.h"
 #include "engine/base/profile.h"
-#include "engine/comm/communicator.h"
+#include "engine/base/visit.h"
 #include "moe/kernels/batch_norm.h"
+#include "moe/kernels/tree_rows.h"
+#include "moe/ops/whole_pass.h"
 
 namespace moe::ops {
 
@@ -13,22 +15,14 @@ namespace {
 
 constexpr double kEps = 1e-5;
 
-// leaf(out, first_row, rows) for each of this rank's micro-shards; returns scale · their tree over all ranks. `leaves` keeps this rank's.
+// The sums of this rank's micro-shards: leaf(sum, first_row, rows) for each.
 template <class Leaf>
-Tensor sum_over_pass(Exec& exec, Tensor& leaves, Size rows, Size columns, Dtype dtype, double scale, Leaf&& leaf) {
-    Size shards = exec.shards.count, ranks = rank_count(exec);
+Tensor sums_of_shards(Exec& exec, Size rows, Size width, Dtype dtype, Leaf&& leaf) {
+    Size shards = exec.shards.count;
     expect(rows % shards == 0, "batch_norm", "rows do not divide into micro-shards: got {} rows, {} shards", rows, shards);
-    leaves = Tensor(exec, {shards * columns}, dtype).reshaped({shards, columns});
+    Tensor leaves = shard_leaves(exec, width, dtype);
     for (Size s = 0; s < shards; ++s) leaf(leaves.row_range(s, 1), s * (rows / shards), rows / shards);
-    Tensor all = leaves, sum(exec, {columns}, dtype);
-    if (ranks > 1) {
-        all = Tensor(exec, {ranks * shards * columns}, dtype).reshaped({ranks * shards, columns});
-        exec.communicator->all_gather(exec, all, leaves);
-    }
-    visit(exec, dtype, [&]<class D, class S>(On<D, S>) {
-        if constexpr (!std::is_same_v<S, bf16>) kernels::leaf_tree<D, S>(exec, sum.data<S>(), all.rows<S>(), scale);
-    });
-    return sum;
+    return leaves;
 }
 
 struct BatchNormNode final : Node {
@@ -53,12 +47,10 @@ struct BatchNormNode final : Node {
             Rows<const T> dy = y.grad().rows<T>(), rows = x.value().rows<T>();
             Size F = rows.columns;
             const S *mean = mean_F.data<S>(), *rate = rate_F.data<S>();
-            Tensor leaves, means;
-            auto leaf = [&](const Tensor& out, Size first, Size count) {
+            Tensor leaves = sums_of_shards(exec, rows.rows, 2 * F, dtype_of<S>(), [&](const Tensor& out, Size first, Size count) {
                 kernels::batch_norm_gradient_leaf<D, T>(exec, out.data<S>(), dy.slice(first, count), rows.slice(first, count), mean, rate);
-            };
-            double rows_of_pass = static_cast<double>(rows.rows * rank_count(exec));
-            if (over_pass) means = sum_over_pass(exec, leaves, rows.rows, 2 * F, dtype_of<S>(), 1 / rows_of_pass, leaf);
+            });
+            Tensor means = over_pass ? pass_sum(exec, leaves, static_cast<double>(pass_rows(exec, rows.rows))) : Tensor();
             if (x.needs_grad()) {
                 GradSlot dx = x.grad_slot(exec);
                 kernels::batch_norm_backward<D, T>(exec, dx.tensor.rows<T>(), dx.add, dy, rows, mean, rate, w_F.value().data<T>(),
@@ -67,12 +59,7 @@ struct BatchNormNode final : Node {
             if (!w_F.needs_grad() && !b_F.needs_grad()) return;
             // This rank's share of the parameters' gradients: the tree over its own leaves.
             Tensor own(exec, {2 * F}, dtype_of<S>());
-            if (leaves.defined()) {
-                kernels::leaf_tree<D, S>(exec, own.data<S>(), leaves.rows<S>(), 1);
-            } else {
-                sum_over_shards(exec, {own, false}, rows.rows,
-                                [&](const Tensor& out, bool, Size first, Size count) { leaf(out, first, count); });
-            }
+            kernels::tree_rows<D, S>(exec, own.data<S>(), leaves.rows<S>(), 1);
             if (b_F.needs_grad()) b_F.give_grad(exec, own.view_at(0, {F}, F));
             if (w_F.needs_grad()) w_F.give_grad(exec, own.view_at(F, {F}, F));
         });
@@ -88,7 +75,7 @@ Var batch_norm(Tape& tape, const Var& x_NF, const Var& w_F, const Var& b_F, nn::
     expect(w_F.shape() == Shape{F} && b_F.shape() == Shape{F}, "batch_norm",
            "weight and bias must have one value a channel: got {} and {}, expected ({})", w_F.shape().text(), b_F.shape().text(), F);
     bool trains = tape.training(), recorded = tape.records({x_NF, w_F, b_F});
-    double rows_of_pass = static_cast<double>(N * rank_count(exec));
+    double rows_of_pass = static_cast<double>(pass_rows(exec, N));
     expect(!trains || rows_of_pass > 1, "batch_norm",
            "one row has no variance: got N = 1 in training, expected at least 2; hint: mode = \"eval\", or query_norm = \"layer\"");
     Dtype wide = sum_dtype(x_NF.dtype());
@@ -98,13 +85,14 @@ Var batch_norm(Tape& tape, const Var& x_NF, const Var& w_F, const Var& b_F, nn::
         using S = Sum<T>;
         Rows<const T> x = x_NF.value().rows<T>();
         if (trains) {
-            Tensor leaves;
-            mean = sum_over_pass(exec, leaves, N, F, wide, 1 / rows_of_pass, [&](const Tensor& out, Size first, Size count) {
-                kernels::batch_norm_leaf<D, T>(exec, out.data<S>(), x.slice(first, count), nullptr);
-            });
-            variance = sum_over_pass(exec, leaves, N, F, wide, 1 / rows_of_pass, [&](const Tensor& out, Size first, Size count) {
-                kernels::batch_norm_leaf<D, T>(exec, out.data<S>(), x.slice(first, count), mean.data<S>());
-            });
+            auto statistic = [&](const S* about) {
+                Tensor leaves = sums_of_shards(exec, N, F, wide, [&](const Tensor& out, Size first, Size count) {
+                    kernels::batch_norm_leaf<D, T>(exec, out.data<S>(), x.slice(first, count), about);
+                });
+                return pass_sum(exec, leaves, rows_of_pass);
+            };
+            mean = statistic(nullptr);
+            variance = statistic(mean.data<S>());
             Tensor old_mean = running_mean.next.defined() ? running_mean.next : running_mean.value;
             Tensor old_variance = running_variance.next.defined() ? running_variance.next : running_variance.value;
             Tensor next_mean(exec, {F}, wide), next_variance(exec, {F}, wide);

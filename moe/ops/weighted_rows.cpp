@@ -109,12 +109,14 @@ Var row_dots(Tape& tape, const Var& x_NC, const Var& table_MC, const ChosenRows&
     return a;
 }
 
-Var row_combine(Tape& tape, const Var& w_NJ, const Var& table_MC, const ChosenRows& rows) {
+Var row_combine(Tape& tape, const Var& w_NJ, const Var& table_MC, const ChosenRows& rows, const Shape& shape) {
     ProfileScope profile("row_combine");
     Exec& exec = tape.exec();
     check(exec, rows, table_MC, w_NJ.shape().rows());
+    expect(shape.rows() == w_NJ.shape().rows() && shape.columns() == table_MC.size(1), "weighted_rows",
+           "result does not fit: got {}, expected {} rows of {}", shape.text(), w_NJ.shape().rows(), table_MC.size(1));
     bool recorded = tape.records({w_NJ, table_MC});
-    Var y(Tensor(exec, {w_NJ.shape().rows(), table_MC.size(1)}, table_MC.dtype()), recorded);
+    Var y(Tensor(exec, shape, table_MC.dtype()), recorded);
     visit(exec, table_MC.dtype(), [&]<class D, class T>(On<D, T>) {
         kernels::row_combine<D, T>(exec, y.value().rows<T>(), false, w_NJ.value().rows<Sum<T>>(), table_MC.value().rows<T>(),
                                    rows.choices());

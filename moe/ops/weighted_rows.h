@@ -19,8 +19,9 @@ ChosenRows chosen_rows(engine::Exec& exec, const engine::Tensor& ids_NJ, engine:
 // a[n,j] = x[n]·table[ids[n,j]].   x (N,C), table (M,C); a (N,J) of Sum dtype.
 engine::Var row_dots(engine::Tape& tape, const engine::Var& x_NC, const engine::Var& table_MC, const ChosenRows& rows);
 
-// y[n] = Σ_j w[n,j]·table[ids[n,j]].   w (N,J) of Sum dtype; y (N,C) in the table's dtype. In the backward pass one walk over the table
-// gives its gradient and w's.
-engine::Var row_combine(engine::Tape& tape, const engine::Var& w_NJ, const engine::Var& table_MC, const ChosenRows& rows);
+// y[n] = Σ_j w[n,j]·table[ids[n,j]].   w (N,J) of Sum dtype; y of `shape`, N rows of C, in the table's dtype. In the backward pass one walk
+// over the table gives its gradient and w's.
+engine::Var row_combine(engine::Tape& tape, const engine::Var& w_NJ, const engine::Var& table_MC, const ChosenRows& rows,
+                        const engine::Shape& shape);
 
 }  // namespace moe::ops

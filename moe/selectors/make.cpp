@@ -16,6 +16,10 @@ std::unique_ptr<ExpertSelector> make_selector(const Method& method, const nn::Op
             return std::make_unique<FirstAndSecond>(at, options);
         case Selector::all:
         case Selector::top_cells:
+        case Selector::product_keys:
+        case Selector::shared_product_keys:
+        case Selector::product_keys_of_input:
+        case Selector::low_rank_keys:
             break;
     }
     engine::fail("ffn", "the selector does not pick experts: got {}", part_name(method.selector));

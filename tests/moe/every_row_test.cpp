@@ -6,6 +6,7 @@
 #include "tests/support/random.h"
 
 #include <algorithm>
+#include <cmath>
 
 using namespace engine;
 using namespace tests;
@@ -29,6 +30,11 @@ TEST_CASE_DEVICES("every row in fp32 equals the same row in double: choices exac
             INFO(name);
             REQUIRE(got.contains(name));
             if (name == "ids") CHECK(got[name] == values);
+            // Before a batch norm a constant does not matter: rounding around 0.
+            if (name == "grad.query.b" && c.layer.options.find("query_norm=batch") != std::string::npos) {
+                for (double value : got[name]) CHECK(std::abs(value) < 1e-6);
+                continue;
+            }
             // Sums of at most 12 rows of products of 5·3 terms: 200·2⁻²⁴ of the largest value, doubled for exp and log.
             bool zero = std::all_of(values.begin(), values.end(), [](double v) { return v == 0; });
             CHECK((zero ? got[name] == values : relative_error(got[name], values) < 2.5e-5));

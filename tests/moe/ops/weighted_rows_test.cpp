@@ -28,7 +28,7 @@ TEST_CASE("dots and sums of chosen rows have the gradients of central difference
         Tensor ids = some_ids(exec, 6, 4, 7);
         CHECK(gradient_error(exec, {x, keys, values}, [&](Tape& tape) {
                   moe::ops::ChosenRows rows = moe::ops::chosen_rows(exec, ids, 7, true);
-                  return moe::ops::row_combine(tape, moe::ops::row_dots(tape, x, keys, rows), values, rows);
+                  return moe::ops::row_combine(tape, moe::ops::row_dots(tape, x, keys, rows), values, rows, {6, 5});
               }) < 1e-7);
     }
 }
@@ -39,7 +39,7 @@ TEST_CASE("weights of a table that is not trained get their gradient all the sam
         table(from_host(exec, {7, 5}, Dtype::f64, random_values(35, 3)));
     Tensor ids = some_ids(exec, 6, 4, 7);
     CHECK(gradient_error(exec, {w}, [&](Tape& tape) {
-              return moe::ops::row_combine(tape, w, table, moe::ops::chosen_rows(exec, ids, 7, true));
+              return moe::ops::row_combine(tape, w, table, moe::ops::chosen_rows(exec, ids, 7, true), {2, 3, 5});
           }) < 1e-7);
 }
 
@@ -51,8 +51,8 @@ TEST_CASE("a second layer's share of a table's gradient is added to the first's"
         Tape tape(exec);
         for (int i = 0; i < times; ++i) {
             Var y = moe::ops::row_combine(tape, Var(from_host(exec, {6, 4}, Dtype::f32, random_values(24, 1))), table,
-                                          moe::ops::chosen_rows(exec, ids, 7, true));
-            y.give_grad(exec, from_host(exec, {6, 5}, Dtype::f32, random_values(30, 2)));
+                                          moe::ops::chosen_rows(exec, ids, 7, true), {2, 3, 5});
+            y.give_grad(exec, from_host(exec, {2, 3, 5}, Dtype::f32, random_values(30, 2)));
         }
         tape.backward();
     };
