@@ -47,7 +47,7 @@ std::string of_one(const RunReport& run, const std::string& split) {
                            earlier);
     }
     if (std::isfinite(summary.train_loss)) {
-        return fmt::format("{} has no evaluation yet; its training loss is {:.3f} nats per token at step {}.", run.name, summary.train_loss,
+        return fmt::format("{} has no evaluation; its training loss is {:.3f} nats per token at step {}.", run.name, summary.train_loss,
                            summary.steps);
     }
     return fmt::format("{} has no losses to show.", run.name);
@@ -92,9 +92,11 @@ std::string verdict(const std::vector<RunReport>& runs) {
     std::string split = common_split(runs);
     if (runs.size() == 1) return of_one(runs.front(), split);
     if (split.empty()) {
+        bool none = std::all_of(runs.begin(), runs.end(), [](const RunReport& run) { return run.evaluations.empty(); });
         std::string all;
         for (const RunReport& run : runs) all += fmt::format(" {}", of_one(run, "valid"));
-        return "The runs have no split in common on which all were evaluated." + (runs.size() > 3 ? "" : all);
+        return (none ? "No run was evaluated on held-out text yet." : "The runs have no split in common on which all were evaluated.") +
+               (runs.size() > 3 ? "" : all);
     }
     std::vector<Score> scores;
     for (const RunReport& run : runs) scores.push_back({&run, last_evaluation(run, split)->bits_per_byte});

@@ -20,7 +20,7 @@ function colourScale() {
   const bar = element("div", { class: "scale", "aria-hidden": "true" }, element("span", {}, "× none"));
   const steps = [0.25, 0.5, 0.71, 1, 1.41, 2, 4].map((load) => [load, element("i")]);
   bar.append(element("span", {}, "¼"), ...steps.map(([, cell]) => cell), element("span", {}, "4 × even"));
-  onChange(() => steps.forEach(([load, cell]) => { cell.style.background = loadColor(load); }));
+  onChange(() => steps.forEach(([load, cell]) => { cell.style.background = loadColor(load); }), ["theme"]);
   return bar;
 }
 
@@ -33,7 +33,7 @@ function layersFigure(run, index) {
     rows: run.layers.length, columns: Math.max(...run.layers.map((layer) => layer.load[0].length)),
     read: (row, column) => run.layers[row].load[frameOf(run.layers[row])][column],
     rowNames: run.layers.map((layer) => String(layer.layer)), columnNames: columnNames(run.layers[0]), chosen: chosenLayer(index),
-  }));
+  }), ["layer", "frame", "theme"]);
   return figure;
 }
 
@@ -49,7 +49,7 @@ function layerFigure(run, index) {
       rows: layer.load[0].length, columns: layer.frame_step.length, read: (row, column) => layer.load[column][row],
       rowNames: columnNames(layer), columnNames: layer.frame_step.map((step) => tickText(step)),
     });
-  });
+  }, ["layer", "theme"]);
   return figure;
 }
 
@@ -67,7 +67,7 @@ function sortedFigure(run, index) {
     show(chart, last && layer.gate_mass.length ? [bars, dots, even] : [bars, even],
       { type: "linear", min: -0.5, max: order.length - 0.5, offset: false, title: { display: false }, ticks: { display: false } }, { beginAtZero: true },
       { title: ([item]) => expertName(layer, order[item.raw.row][1]), value: (item) => trimmed(item.parsed.y) });
-  });
+  }, ["layer", "frame", "theme"]);
   return figure;
 }
 
@@ -80,7 +80,7 @@ function measureFigure(run, title, unit, key, y) {
     const x = { ...scaleX(true), min: state.log ? Math.min(...all) : 0, max: Math.max(...all) };
     x.ticks = { ...x.ticks, callback: (value) => (state.log && !isOneTwoFive(value) ? null : tickText(value)) };
     show(chart, datasets, x, y, { title: ([item]) => `step ${whole(item.parsed.x)}`, value: (item) => trimmed(item.parsed.y) });
-  });
+  }, ["log", "theme"]);
   return figure;
 }
 
@@ -89,7 +89,7 @@ function timeRow(run) {
   const most = longest.frame_step.length - 1;
   const slider = element("input", { type: "range", min: 0, max: most, step: 1, disabled: most === 0, "aria-label": `Step at which the loads of ${run.name} are shown`, oninput: (event) => change({ frame: most > 0 ? Number(event.target.value) / most : 1 }) });
   const told = element("output");
-  onChange(() => { slider.value = frameOf(longest); told.textContent = `step ${whole(longest.frame_step[frameOf(longest)])}`; });
+  onChange(() => { slider.value = frameOf(longest); told.textContent = `step ${whole(longest.frame_step[frameOf(longest)])}`; }, ["frame"]);
   return element("div", { class: "time" }, element("span", {}, "Load at"), told, slider, colourScale());
 }
 

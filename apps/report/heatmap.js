@@ -50,7 +50,7 @@ class Heatmap {
     const x = this.left + column * this.wide, y = row * this.high;
     ctx.fillStyle = loadColor(load);
     ctx.fillRect(x, y, this.wide - gap + (gap ? 0 : 0.5), this.high - gap);
-    if (load === 0 && this.wide >= 4) {
+    if (load === 0 && this.wide >= 4 && this.high >= 6) {
       const size = Math.min(3, this.wide / 4, this.high / 4), cx = x + this.wide / 2, cy = y + this.high / 2;
       ctx.strokeStyle = color("dead-mark");
       ctx.lineWidth = 1;

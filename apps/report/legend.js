@@ -18,7 +18,7 @@ function choice(fieldset, key, options, choose) {
     fieldset.append(element("label", { title: whyNot }, input, text));
     return input;
   });
-  onChange(() => { for (const input of inputs) input.checked = input.value === state[key]; });
+  onChange(() => { for (const input of inputs) input.checked = input.value === state[key]; }, [key]);
 }
 
 function makeControls() {

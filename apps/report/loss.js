@@ -75,7 +75,7 @@ function makeLoss() {
       value: (item) => fixed(item.parsed.y, 4) + (item.dataset.steps ? ` at step ${whole(item.dataset.steps[item.raw.row])}` : ""),
     });
     caption.textContent = lossCaption(visible, clipped);
-  });
+  }, kCurveKeys);
 }
 
 // "step 1 200 · 9.83 M tokens · 3:20" of the first record among `items`; of an evaluation only its step.

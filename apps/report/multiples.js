@@ -16,7 +16,7 @@ function curveChart(title, unit, values, options = {}) {
     });
     const y = options.log ? { type: "logarithmic", ticks: { callback: (value) => (isOneTwoFive(value) ? tickText(value) : null) } } : { beginAtZero: Boolean(options.zero), ticks: { callback: (value) => tickText(value) } };
     show(chart, datasets, scaleX(true), y, { title: recordTitle, value: (item) => short(item.parsed.y) });
-  });
+  }, kCurveKeys);
 }
 
 function heldOutChart() {
@@ -30,7 +30,7 @@ function heldOutChart() {
     const x = scaleX(true);
     const { min, max } = rangeY(datasets, [x.min, x.max]);
     show(chart, datasets, x, { min, max }, { title: recordTitle, value: (item) => fixed(item.parsed.y, 4) });
-  });
+  }, kCurveKeys);
 }
 
 function makeMultiples() {

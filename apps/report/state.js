@@ -9,14 +9,24 @@ const kSmooth = runs.length > 2 ? 0.8 : 0;
 
 const state = { x: "step", log: false, smooth: kSmooth, unit: "nats", full: false, hidden: new Set(), zoom: null, theme: "auto", cost: "", frame: 1, layer: {} };
 
-const watchers = [];
-// Calls `draw` now and after every change.
-function onChange(draw) { watchers.push(draw); draw(); }
+// What every chart over training depends on.
+const kCurveKeys = ["x", "log", "smooth", "unit", "full", "hidden", "zoom", "theme"];
 
+const watchers = [];
+// Calls `draw` now and after every change of one of `keys` (of anything, when none is given).
+function onChange(draw, keys = []) {
+  watchers.push({ draw, keys });
+  draw();
+}
+
+// change({}) draws everything again: colours may have changed.
 function change(values) {
   Object.assign(state, values);
   writeAddress();
-  for (const draw of watchers) draw();
+  const changed = Object.keys(values);
+  for (const { draw, keys } of watchers) {
+    if (changed.length === 0 || keys.length === 0 || changed.some((key) => keys.includes(key))) draw();
+  }
 }
 
 function shown(index) { return !state.hidden.has(index); }
@@ -49,11 +59,13 @@ function readAddress() {
   state.theme = among("theme", ["light", "dark"], "auto");
   state.hidden = new Set((words.get("hide") || "").split(".").filter((word) => word !== "").map(Number).filter((index) => index < runs.length));
   const ends = (words.get("zoom") || "").split("~").map(Number);
-  state.zoom = ends.length === 2 && ends.every(Number.isFinite) && ends[0] < ends[1] ? ends : null;
+  state.zoom = ends.length === 2 && ends.every(Number.isFinite) && ends[0] < ends[1] && !(state.log && ends[0] <= 0) ? ends : null;
   state.cost = words.get("cost") || "";
-  state.frame = Math.min(1, Math.max(0, Number(words.get("frame") ?? 1)));
+  const frame = Number(words.get("frame") ?? 1);
+  state.frame = frame >= 0 && frame <= 1 ? frame : 1;
   state.layer = {};
   runs.forEach((run, index) => {
-    if (words.has(`layer${index}`)) state.layer[index] = Math.min(run.layers.length - 1, Math.max(0, Number(words.get(`layer${index}`)) || 0));
+    const layer = Number(words.get(`layer${index}`) ?? NaN);
+    if (Number.isInteger(layer) && layer >= 0 && layer < run.layers.length) state.layer[index] = layer;
   });
 }

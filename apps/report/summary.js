@@ -131,7 +131,7 @@ function makeCost() {
     const x = { type: "linear", min: Math.max(0, Math.min(...xs) - room(xs) * 0.12), max: Math.max(...xs) + room(xs) * 0.25, title: { display: true, text: kCosts[state.cost] }, ticks: { maxTicksLimit: 8, includeBounds: false, callback: (value) => text(value) } };
     const y = { min: Math.min(...ys) - room(ys) * 0.15, max: Math.max(...ys) + room(ys) * 0.15, title: { display: true, text: "bits per byte", color: color("soft") } };
     show(chart, datasets, x, y, { title: ([item]) => `${kCosts[state.cost]} ${text(item.parsed.x)}`, value: (item) => fixed(item.parsed.y, 4) });
-  });
+  }, ["cost", "hidden", "theme"]);
 }
 
 const pointNames = {

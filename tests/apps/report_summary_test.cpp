@@ -80,7 +80,7 @@ TEST_CASE("the verdict on one run tells its best evaluation when that was not it
     run.evaluations.insert(run.evaluations.begin(), {"valid", 50, 5000, 1, 1, 1.25, 1000, 1000});
     CHECK(apps::verdict({run}) == "a reached 1.500 bits per byte on valid text at step 100; its best was 1.250 at step 50.");
     run.evaluations.clear();
-    CHECK(apps::verdict({run}) == "a has no evaluation yet; its training loss is 2.000 nats per token at step 100.");
+    CHECK(apps::verdict({run}) == "a has no evaluation; its training loss is 2.000 nats per token at step 100.");
     CHECK(apps::verdict({apps::RunReport{.name = "b"}}) == "b has no losses to show.");
 }
 
