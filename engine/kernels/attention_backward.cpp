@@ -12,15 +12,11 @@ void attend_backward(const AttentionHead<T>& head, const AttentionGradients<T>& 
     const AttentionShape& shape = head.shape;
     Size Sh = shape.Sh, stride = head.score_stride(), block = kQueryBlock * stride, small = kQueryBlock * Sh;
     Size packed = right_panel_elements<S>(shape.S, Sh), packed_rows = right_panel_elements<S>(Sh, shape.S);
-    S* memory = tile::arena<3, S>(2 * packed + packed_rows + 2 * block + 3 * small + 2 * shape.S * Sh);
-    auto take = [&](Size count) {
-        S* result = memory;
-        memory += count;
-        return result;
-    };
-    S *keys_t = take(packed), *values_t = take(packed), *keys = take(packed_rows);
-    S *p = take(block), *ds = take(block), *queries = take(small), *dout = take(small), *dq = take(small);
-    S *dk = take(shape.S * Sh), *dv = take(shape.S * Sh);
+    Buffers<S> buffers(2 * packed + packed_rows + 2 * block + 3 * small + 2 * shape.S * Sh, 10);
+    S *keys_t = buffers.take(packed), *values_t = buffers.take(packed), *keys = buffers.take(packed_rows);
+    S *p = buffers.take(block), *ds = buffers.take(block);
+    S *queries = buffers.take(small), *dout = buffers.take(small), *dq = buffers.take(small);
+    S *dk = buffers.take(shape.S * Sh), *dv = buffers.take(shape.S * Sh);
     tile::pack_right(keys_t, head.keys(), Layout::transposed, 0, shape.S, 0, Sh);
     tile::pack_right(values_t, head.values(), Layout::transposed, 0, shape.S, 0, Sh);
     tile::pack_right(keys, head.keys(), Layout::normal, 0, Sh, 0, shape.S);
@@ -32,18 +28,20 @@ void attend_backward(const AttentionHead<T>& head, const AttentionGradients<T>& 
         read_rows(queries, head.in.q, head.b * shape.T + first, head.column(), rows, Sh);
         read_rows(dout, dy, head.b * shape.T + first, head.column(), rows, Sh);
         head.scores(p, stride, queries, keys_t, first, rows);
-        multiply_dense(ds, stride, dout, Sh, values_t, Sh, 0, rows, visible, Sh, false);
+        tile::multiply_rows<S>({ds, stride, rows}, dout, Sh, values_t, Sh, visible, Sh, false);
         for (Size i = 0; i < rows; ++i) {
             Size seen = head.seen(first + i);
             S *row = p + i * stride, *dp = ds + i * stride, normaliser = lse[first + i];
-            for (Size j = 0; j < seen; ++j) row[j] = exp_of(row[j] * scale - normaliser);
-            S delta = sum_lanes<S>(seen, [&](Size j) { return row[j] * dp[j]; });
+            S delta = sum_lanes<S>(seen, [&](Size j) {
+                row[j] = exp_of(row[j] * scale - normaliser);
+                return row[j] * dp[j];
+            });
             for (Size j = 0; j < seen; ++j) dp[j] = row[j] * (dp[j] - delta) * scale;
             std::fill(dp + seen, dp + visible, S(0));
         }
         add_transposed_product(dv, Sh, p, stride, dout, visible, Sh, rows);
         add_transposed_product(dk, Sh, ds, stride, queries, visible, Sh, rows);
-        multiply_dense(dq, Sh, ds, stride, keys, shape.S, 0, rows, Sh, visible, false);
+        tile::multiply_rows<S>({dq, Sh, rows}, ds, stride, keys, shape.S, Sh, visible, false);
         write_rows(out.dq, head.b * shape.T + first, head.column(), dq, rows, Sh, false);
     }
     write_rows(out.dk, head.b * shape.S, head.column(), dk, shape.S, Sh, false);

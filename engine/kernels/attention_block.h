@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace engine::kernels::inline ENGINE_DEVICE {
 
@@ -16,15 +17,21 @@ Size right_panel_elements(Size columns, Size depth) {
     return tile::panels(columns, tile::kTileColumns<S>) * tile::kTileColumns<S> * depth + 64;
 }
 
-// A dense left operand (rows, K) times a packed right one, whose panels have depth `right_depth`; columns from `first_column`, a multiple
-// of the panel's width.
+// A task's packed operands and working rows, one after another in its thread's arena; each starts a cache line.
 template <class S>
-void multiply_dense(S* c, Size stride, const S* a, Size a_stride, const S* right, Size right_depth, Size first_column, Size rows,
-                    Size columns, Size K, bool add) {
-    S* left = tile::arena<0, S>(tile::left_elements<S>(rows, K));
-    tile::pack_left(left, tile::Source<S>{a, a_stride}, Layout::normal, 0, rows, 0, K);
-    tile::multiply_panels<S>({c, stride, rows}, left, right + first_column * right_depth, right_depth, columns, K, add);
-}
+class Buffers {
+  public:
+    // Room for `count` buffers of `elements` elements in all.
+    Buffers(Size elements, Size count) : next_(tile::arena<3, S>(elements + count * 16)) {}
+    S* take(Size count) {
+        S* result = next_;
+        next_ += (count + 15) / 16 * 16;
+        return result;
+    }
+
+  private:
+    S* next_;
+};
 
 // c (M,N) += aᵀ·b with a (K,M) of row stride a_stride and b (K,N) dense.
 template <class S>
@@ -32,16 +39,21 @@ void add_transposed_product(S* c, Size stride, const S* a, Size a_stride, const 
     tile::multiply<S>(c, stride, tile::Source<S>{a, a_stride}, Layout::transposed, tile::Source<S>{b, N}, Layout::normal, M, N, K, true);
 }
 
-// The softmax of scale·row[0..seen) in place; returns its log-sum-exp.
+// e^{scale·row[j] − most} in place of row[0..seen), most = max_j scale·row[j]. The caller divides by the sum, after its product with the
+// values: there are fewer of those. Up to 15 elements beyond `seen` become 0.
 template <class S>
-S softmax_row(S* row, Size seen, S scale) {
+struct Softmax {
+    S most, sum;
+    S log_sum_exp() const { return most + std::log(sum); }
+};
+template <class S>
+Softmax<S> exponentials(S* row, Size seen, S scale) {
     for (Size j = 0; j < seen; ++j) row[j] *= scale;
-    S most = max_lanes<S>(seen, [&](Size j) { return row[j]; });
-    for (Size j = 0; j < seen; ++j) row[j] = exp_of(row[j] - most);
-    S sum = sum_lanes<S>(seen, [&](Size j) { return row[j]; });
-    S share = S(1) / sum;
-    for (Size j = 0; j < seen; ++j) row[j] *= share;
-    return most + std::log(sum);
+    // Whole lanes: a loop over what is left would take as long as all the rest.
+    Size whole = (seen + kSumLanes - 1) / kSumLanes * kSumLanes;
+    std::fill(row + seen, row + whole, -std::numeric_limits<S>::infinity());
+    S most = max_lanes(row, whole);
+    return {most, sum_lanes<S>(whole, [&](Size j) { return row[j] = exp_of_at_most_88(row[j] - most); })};
 }
 
 // Dense rows of sums (rows, columns) between a block and a head's columns.

@@ -23,7 +23,7 @@ struct AttentionHead {
     // to[i·stride + j] = q_i·k_j, unscaled, of `rows` queries from `first` on, 0 for the keys that only later ones of them see.
     void scores(S* to, Size stride, const S* queries, const S* packed_keys, Size first, Size rows) const {
         Size visible = seen(first + rows - 1);
-        multiply_dense(to, stride, queries, shape.Sh, packed_keys, shape.Sh, 0, rows, visible, shape.Sh, false);
+        tile::multiply_rows<S>({to, stride, rows}, queries, shape.Sh, packed_keys, shape.Sh, visible, shape.Sh, false);
         for (Size i = 0; i < rows; ++i) std::fill(to + i * stride + seen(first + i), to + i * stride + visible, S(0));
     }
 };

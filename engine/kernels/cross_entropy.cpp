@@ -19,7 +19,7 @@ void cross_entropy(Exec&, S* loss, S* lse, Rows<const S> z, const std::int32_t* 
     parallel_blocks(z.rows, kLossRows, [&](Size first, Size last) {
         for (Size n = first; n < last; ++n) {
             const S* row = z.row(n);
-            S most = max_lanes<S>(z.columns, [&](Size v) { return row[v]; });
+            S most = max_lanes(row, z.columns);
             S sum = sum_lanes<S>(z.columns, [&](Size v) { return exp_of(row[v] - most); });
             lse[n] = most + std::log(sum);
             loss[n] = target[n] >= 0 ? lse[n] - row[target[n]] : S(0);

@@ -33,6 +33,24 @@ ENGINE_BOTH inline float exp_of(float x) {
 }
 ENGINE_BOTH inline double exp_of(double x) { return std::exp(x); }
 
+// The same for x ≤ 88, without the tests of what lies above: two thirds of the instructions.
+inline float exp_of_at_most_88(float x) {
+    float clamped = x < -87.0f ? -87.0f : x;
+    float shifted = clamped * 1.44269504f + 12582912.0f;
+    float n = shifted - 12582912.0f;
+    float r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;
+    float p = 1.0f / 720.0f;
+    p = p * r + 1.0f / 120.0f;
+    p = p * r + 1.0f / 24.0f;
+    p = p * r + 1.0f / 6.0f;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    float y = p * std::bit_cast<float>((std::bit_cast<std::int32_t>(shifted) - 0x4B400000 + 127) << 23);
+    return x < -87.0f ? 0.0f : y;
+}
+inline double exp_of_at_most_88(double x) { return std::exp(x); }
+
 template <class S>
 inline S sigmoid_of(S x) {
     return S(1) / (S(1) + exp_of(-x));

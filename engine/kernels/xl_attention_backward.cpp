@@ -16,16 +16,23 @@ struct XlSums {
     double* dscale;  // (1)
 };
 
-// s: scores, unscaled, on entry; afterwards the gradient of the unscaled scores. p: probabilities. dp: gradient of p.
+// s: scores, unscaled, on entry; afterwards the gradient of the unscaled scores. p: takes the probabilities. dp: gradient of p.
 // Returns Σ_j p(dp − δ)·(s − centre), δ = Σ p·dp: any centre is right since Σ p(dp − δ) = 0; the mean Σ p·s keeps rounding small.
 template <class S>
 double score_gradients(S* s, S* p, const S* dp, Size seen, S scale, S lse) {
-    for (Size j = 0; j < seen; ++j) p[j] = exp_of(s[j] * scale - lse);
-    S delta = sum_lanes<S>(seen, [&](Size j) { return p[j] * dp[j]; });
-    S centre = sum_lanes<S>(seen, [&](Size j) { return p[j] * s[j]; });
-    double dscale = sum_lanes<double>(seen, [&](Size j) { return static_cast<double>(p[j] * (dp[j] - delta) * (s[j] - centre)); });
-    for (Size j = 0; j < seen; ++j) s[j] = p[j] * (dp[j] - delta) * scale;
-    return dscale;
+    S delta = 0, centre = 0;
+    sum_two_lanes<S>(
+        seen, delta, centre,
+        [&](Size j) {
+            p[j] = exp_of_at_most_88(s[j] * scale - lse);
+            return p[j] * dp[j];
+        },
+        [&](Size j) { return p[j] * s[j]; });
+    return sum_lanes<double>(seen, [&](Size j) {
+        S ds = p[j] * (dp[j] - delta), share = ds * (s[j] - centre);
+        s[j] = ds * scale;
+        return static_cast<double>(share);
+    });
 }
 
 template <class T>
@@ -33,27 +40,26 @@ void backward_head(const XlHead<T>& head, const XlAttentionGradients<T>& out, co
                    const Sum<T>* lse) {
     using S = Sum<T>;
     const XlAttentionShape& shape = head.shape;
-    Size Sh = shape.Sh, width = tile::kTileColumns<S>;
-    Size stride = tile::panels(shape.S, width) * width + width, packed = right_panel_elements<S>(shape.S, Sh);
-    Size packed_rows = right_panel_elements<S>(Sh, shape.S), block = kQueryBlock * stride, small = kQueryBlock * Sh;
-    S* memory = tile::arena<3, S>(3 * packed + 2 * packed_rows + 4 * block + 5 * small + 2 * shape.S * Sh + 1024);
-    auto take = [&](Size count) {
-        S* result = memory;
-        memory += (count + 15) / 16 * 16;
-        return result;
-    };
-    S *keys_t = take(packed), *positions_t = take(packed), *values_t = take(packed);
-    S *keys = take(packed_rows), *positions = take(packed_rows);
-    S *s = take(block), *shifted = take(block), *p = take(block), *dp = take(block);
-    S *content = take(small), *position = take(small), *dcontent = take(small), *dposition = take(small), *dout = take(small);
-    S *dk = take(shape.S * Sh), *dv = take(shape.S * Sh);
+    Size Sh = shape.Sh, rows_Sh = shape.S * Sh, small = kQueryBlock * Sh, block = XlScores<S>::elements(shape.S);
+    Size packed = right_panel_elements<S>(shape.S, Sh), packed_rows = right_panel_elements<S>(Sh, shape.S);
+    Buffers<S> buffers(
+        3 * packed + 2 * packed_rows + 2 * block + tile::kTileRows * XlScores<S>::stride_for(shape.S) + 5 * small + 2 * rows_Sh, 15);
+    S *keys_t = buffers.take(packed), *positions_t = buffers.take(packed), *values_t = buffers.take(packed);
+    S *keys = buffers.take(packed_rows), *positions = buffers.take(packed_rows);
+    XlScores<S> s(buffers.take(block), shape.S);
+    Size stride = s.stride;
+    S *p = buffers.take(block), *dp = buffers.take(tile::kTileRows * s.stride);
+    S *content = buffers.take(small), *position = buffers.take(small), *dout = buffers.take(small);
+    S *dcontent = buffers.take(small), *dposition = buffers.take(small);
+    S *dk = buffers.take(rows_Sh), *dv = buffers.take(rows_Sh);
     tile::pack_right(keys_t, head.keys(), Layout::transposed, 0, shape.S, 0, Sh);
     tile::pack_right(positions_t, head.positions(), Layout::transposed, 0, shape.S, 0, Sh);
     tile::pack_right(values_t, head.values(), Layout::transposed, 0, shape.S, 0, Sh);
     tile::pack_right(keys, head.keys(), Layout::normal, 0, Sh, 0, shape.S);
-    std::fill_n(dk, shape.S * Sh, S(0));
-    std::fill_n(dv, shape.S * Sh, S(0));
-    std::fill_n(sums.dr, shape.S * Sh, S(0));
+    tile::pack_right(positions, head.positions(), Layout::normal, 0, Sh, 0, shape.S);
+    std::fill_n(dk, rows_Sh, S(0));
+    std::fill_n(dv, rows_Sh, S(0));
+    std::fill_n(sums.dr, rows_Sh, S(0));
     std::fill_n(sums.du, Sh, S(0));
     std::fill_n(sums.dv_bias, Sh, S(0));
     *sums.dscale = 0;
@@ -62,28 +68,31 @@ void backward_head(const XlHead<T>& head, const XlAttentionGradients<T>& out, co
         Size rows = std::min(kQueryBlock, shape.T - first), visible = head.memory() + first + rows;
         head.biased_queries(content, head.in.u, first, rows);
         head.biased_queries(position, head.in.v_bias, first, rows);
-        raw_scores(head, s, shifted, stride, content, position, keys_t, positions_t, first, rows);
         read_rows(dout, dy, head.b * shape.T + first, head.column(), rows, Sh);
-        multiply_dense(dp, stride, dout, Sh, values_t, Sh, 0, rows, visible, Sh, false);
-        Size lowest = shape.T - (first + rows);
-        for (Size i = 0; i < rows; ++i) {
-            Size seen = head.memory() + first + i + 1;
-            *sums.dscale += score_gradients(s + i * stride, p + i * stride, dp + i * stride, seen, scale, lse[first + i]);
-            std::fill(p + i * stride + seen, p + i * stride + visible, S(0));
-            // The same gradients by distance: `shifted` holds columns [lowest, S).
-            S* moved = shifted + i * stride;
-            Size start = shape.T - 1 - (first + i) - lowest, span = shape.S - lowest;
-            std::fill(moved, moved + start, S(0));
-            std::copy_n(s + i * stride, seen, moved + start);
-            std::fill(moved + start + seen, moved + span, S(0));
+        // A tile of queries at a time meets fewer keys that its rows do not see.
+        for (Size tile = 0; tile < rows; tile += tile::kTileRows) {
+            Size tile_rows = std::min<Size>(tile::kTileRows, rows - tile), begin = first + tile, seen = head.memory() + begin + tile_rows;
+            XlScores<S> scores = s.from_row(tile);
+            raw_scores(head, scores, content + tile * Sh, position + tile * Sh, keys_t, positions_t, begin, tile_rows);
+            tile::multiply_rows<S>({dp, stride, tile_rows}, dout + tile * Sh, Sh, values_t, Sh, seen, Sh, false);
+            for (Size i = 0; i < tile_rows; ++i) {
+                Size own = head.memory() + begin + i + 1;
+                S *row = scores.by_key + i * stride, *probability = p + (tile + i) * stride;
+                *sums.dscale += score_gradients(row, probability, dp + i * stride, own, scale, lse[begin + i]);
+                std::fill(probability + own, probability + visible, S(0));
+                std::fill(row + own, row + stride, S(0));
+            }
+            scores.clear_gap();
+            Size nearest = shape.T - (begin + tile_rows);
+            tile::multiply_rows<S>({dcontent + tile * Sh, Sh, tile_rows}, scores.by_key, stride, keys, shape.S, Sh, seen, false);
+            tile::multiply_rows<S>({dposition + tile * Sh, Sh, tile_rows}, scores.by_distance(shape.T, begin) + nearest,
+                                   s.distance_stride(), positions + nearest * tile::kTileColumns<S>, shape.S, Sh, shape.S - nearest, false);
         }
+        Size lowest = shape.T - (first + rows);
         add_transposed_product(dv, Sh, p, stride, dout, visible, Sh, rows);
-        add_transposed_product(dk, Sh, s, stride, content, visible, Sh, rows);
-        add_transposed_product(sums.dr + lowest * Sh, Sh, shifted, stride, position, shape.S - lowest, Sh, rows);
-        multiply_dense(dcontent, Sh, s, stride, keys, shape.S, 0, rows, Sh, visible, false);
-        tile::Source<T> used{head.positions().row(lowest), head.in.r.stride};
-        tile::pack_right(positions, used, Layout::normal, 0, Sh, 0, shape.S - lowest);
-        multiply_dense(dposition, Sh, shifted, stride, positions, shape.S - lowest, 0, rows, Sh, shape.S - lowest, false);
+        add_transposed_product(dk, Sh, s.by_key, stride, content, visible, Sh, rows);
+        add_transposed_product(sums.dr + lowest * Sh, Sh, s.by_distance(shape.T, first) + lowest, s.distance_stride(), position,
+                               shape.S - lowest, Sh, rows);
         for (Size i = 0; i < rows; ++i) {
             for (Size c = 0; c < Sh; ++c) {
                 sums.du[c] += dcontent[i * Sh + c];

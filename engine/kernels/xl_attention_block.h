@@ -29,22 +29,44 @@ struct XlHead {
     }
 };
 
-// Unscaled scores of `rows` queries from `first` on against all keys that the last of them sees: raw[i·stride + j].
-// `shifted` takes the position terms before they are moved to their keys.
+// The scores of a block of queries, with room around each row: seen by distance, row i starts one element further on than row i − 1, so
+// the matrix by distance is this one with a stride longer by one. Neither has to be copied into the other.
+template <class S>
+struct XlScores {
+    S* by_key;          // [i·stride + j]: query first + i, key j
+    Size stride, keys;  // what lies between a row's last key and the next row is scratch
+
+    // Whole cache lines, an odd number of them, so that rows do not compete for the same lines of the first-level cache.
+    static Size stride_for(Size keys) { return ((keys + kQueryBlock + 2 * tile::kTileColumns<S>) / 16 | 1) * 16 + 32; }
+    static Size elements(Size keys) { return (kQueryBlock + 1) * stride_for(keys); }
+    // `memory` has elements(keys).
+    XlScores(S* memory, Size keys_) : by_key(memory + stride_for(keys_)), stride(stride_for(keys_)), keys(keys_) {}
+    XlScores from_row(Size i) const {
+        XlScores result = *this;
+        result.by_key += i * stride;
+        return result;
+    }
+    // Zeros between the row above and row 0, where the terms of distances that no query has were put: what is read by distance meets them.
+    void clear_gap() const { std::fill_n(by_key - (stride - keys), stride - keys, S(0)); }
+    Size distance_stride() const { return stride + 1; }
+    // [i·(stride + 1) + t]: distance t of the table r, for queries from `first` on of T.
+    S* by_distance(Size T, Size first) const { return by_key - (T - 1 - first); }
+};
+
+// Unscaled scores of `rows` queries from `first` on against all keys that the last of them sees; 0 beyond what a row sees itself. Each is
+// one chain: the position term over Sh, then the content term.
 template <class T>
-void raw_scores(const XlHead<T>& head, Sum<T>* raw, Sum<T>* shifted, Size stride, const Sum<T>* content_queries,
-                const Sum<T>* position_queries, const Sum<T>* packed_keys, const Sum<T>* packed_positions, Size first, Size rows) {
+void raw_scores(const XlHead<T>& head, const XlScores<Sum<T>>& scores, const Sum<T>* content_queries, const Sum<T>* position_queries,
+                const Sum<T>* packed_keys, const Sum<T>* packed_positions, Size first, Size rows) {
     using S = Sum<T>;
     Size Sh = head.shape.Sh, visible = head.memory() + first + rows, all = head.shape.S;
-    multiply_dense(raw, stride, content_queries, Sh, packed_keys, Sh, 0, rows, visible, Sh, false);
     Size lowest = head.shape.T - (first + rows), start = lowest / tile::kTileColumns<S> * tile::kTileColumns<S>;
-    multiply_dense(shifted, stride, position_queries, Sh, packed_positions, Sh, start, rows, all - start, Sh, false);
+    tile::Target<S> moved{scores.by_distance(head.shape.T, first) + start, scores.distance_stride(), rows};
+    tile::multiply_rows<S>(moved, position_queries, Sh, packed_positions + start * Sh, Sh, all - start, Sh, false);
+    tile::multiply_rows<S>({scores.by_key, scores.stride, rows}, content_queries, Sh, packed_keys, Sh, visible, Sh, true);
     for (Size i = 0; i < rows; ++i) {
-        Size keys = head.memory() + first + i + 1;
-        S* to = raw + i * stride;
-        const S* from = shifted + i * stride + (head.shape.T - 1 - (first + i)) - start;
-        for (Size j = 0; j < keys; ++j) to[j] += from[j];
-        std::fill(to + keys, to + visible, S(0));
+        S* row = scores.by_key + i * scores.stride;
+        std::fill(row + head.memory() + first + i + 1, row + visible, S(0));
     }
 }
 

@@ -30,11 +30,33 @@ struct Target {
     }
 };
 
-// c[i][j] = (start from c or 0) + Σ_k a[k·kTileRows + i] · b[k·kTileColumns + j] over `count` items k, in order.
-// a, b: packed panels, of whose columns the first kVectors·kLanes take part. Only the first c.rows × `columns` of c are touched; the
+// A tile's left operand: a packed panel, item k of all rows side by side …
+template <class I>
+struct PanelLeft {
+    const I* at;
+    I item(int row) const { return at[row]; }
+    void next() { at += kTileRows; }
+};
+// … or rows where they lie, k along them. As fast while they are in the second-level cache, and nothing is packed; three rows share a
+// pointer, so that all fit the registers.
+template <class S>
+struct RowsLeft {
+    const S* at[(kTileRows + 2) / 3];
+    Size stride;
+    RowsLeft(const S* rows, Size stride_) : stride(stride_) {
+        for (int i = 0; i < (kTileRows + 2) / 3; ++i) at[i] = rows + 3 * i * stride;
+    }
+    S item(int row) const { return at[row / 3][row % 3 * stride]; }
+    void next() {
+        for (const S*& pointer : at) ++pointer;
+    }
+};
+
+// c[i][j] = (start from c or 0) + Σ_k a[i,k] · b[k·kTileColumns + j] over `count` items k, in order.
+// b: a packed panel, of whose columns the first kVectors·kLanes take part. Only the first c.rows × `columns` of c are touched; the
 // arithmetic is that of the whole tile.
-template <int kVectors, class I>
-inline void micro(Size count, const I* a, const I* b, Target<ItemSum<I>> c, bool add, Size columns) {
+template <int kVectors, class I, class Left>
+inline void micro(Size count, Left a, const I* b, Target<ItemSum<I>> c, bool add, Size columns) {
     using S = ItemSum<I>;
     constexpr int kWidth = kLanes<S>;
     bool whole = c.rows >= kTileRows && columns >= kVectors * kWidth;
@@ -62,10 +84,11 @@ inline void micro(Size count, const I* a, const I* b, Target<ItemSum<I>> c, bool
         for (int v = 0; v < kVectors; ++v) row[v] = load_items(b + k * kTileColumns<I> + v * kWidth);
 #pragma GCC unroll 16
         for (int i = 0; i < kTileRows; ++i) {
-            Vector<S> factor = broadcast(a[k * kTileRows + i]);
+            Vector<S> factor = broadcast(a.item(i));
 #pragma GCC unroll 4
             for (int v = 0; v < kVectors; ++v) sums[i][v] = multiply_add_items<I>(factor, row[v], sums[i][v]);
         }
+        a.next();
     }
     if (whole) {
         for (int i = 0; i < kTileRows; ++i) {

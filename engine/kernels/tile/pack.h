@@ -25,7 +25,8 @@ struct Source {
 
 namespace engine::kernels::tile::inline ENGINE_DEVICE {
 
-// A panel of `width` rows of the source: rows [first, first + count), columns [k0, k0 + K), transposed: to[k·width + i], 0 for i ≥ count.
+// A panel of `width` rows of the source from `first` on, columns [k0, k0 + K), transposed: to[k·width + i]. `count` rows are left: 0 for
+// those that do not exist, and those of the next panel are fetched into the cache meanwhile.
 template <class T, class I>
 inline void pack_transposed(I* to, int width, const Source<T>& source, Size first, Size count, Size k0, Size K) {
 #if defined(__AVX512F__)

@@ -88,17 +88,20 @@ inline void pack_transposed_avx512(I* to, int width, const Source<T>& source, Si
     constexpr Size kStep = 16 * kItemDepth<I>;
     for (int part = 0; part < width; part += 16) {
         __mmask16 lanes = lanes_mask(width - part);
-        const T* rows[16];
+        const T *rows[16], *ahead[16];
         float factors[16];
         for (int i = 0; i < 16; ++i) {
             bool exists = part + i < count && part + i < width;
             rows[i] = exists ? source.row(first + part + i) + k0 : nullptr;
             factors[i] = exists ? source.factor(first + part + i) : 0.0f;
+            ahead[i] = width + part + i < count ? source.row(first + width + part + i) + k0 : nullptr;
         }
         for (Size k = 0; k < K; k += kStep) {
             __m512 r[16];
-            for (int i = 0; i < 16; ++i)
+            for (int i = 0; i < 16; ++i) {
                 r[i] = rows[i] != nullptr ? row_items<I>(rows[i] + k, K - k, source, factors[i]) : _mm512_setzero_ps();
+                if (ahead[i] != nullptr) __builtin_prefetch(ahead[i] + k);
+            }
             transpose16(r);
             Size written = items<I>(K - k);
             I* out = to + k / kItemDepth<I> * width + part;

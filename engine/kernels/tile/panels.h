@@ -45,7 +45,7 @@ void pack_panels(I* to, int width, const Source<T>& source, bool along, Size fir
     Size panel_items = width * items<I>(K);
     if (!along) return pack_straight(to, width, panel_items, source, first, count, k0, K);
     for (Size p = 0; p * width < count; ++p)
-        pack_transposed(to + p * panel_items, width, source, first + p * width, std::min<Size>(width, count - p * width), k0, K);
+        pack_transposed(to + p * panel_items, width, source, first + p * width, count - p * width, k0, K);
 }
 
 // Rows [first, first + rows) × k in [k0, k0 + K) of the left operand.
@@ -68,12 +68,33 @@ void multiply_panels(const Target<ItemSum<I>>& c, const I* left, const I* right,
         const I* panel = right + j * items<I>(right_depth);
         for (Size i = 0; i < c.rows; i += kTileRows) {
             if (columns - j > kWidth / 2) {
-                micro<2>(count, left + i * count, panel, c.part(i, j), add, columns - j);
+                micro<2>(count, PanelLeft<I>{left + i * count}, panel, c.part(i, j), add, columns - j);
             } else {
-                micro<1>(count, left + i * count, panel, c.part(i, j), add, columns - j);
+                micro<1>(count, PanelLeft<I>{left + i * count}, panel, c.part(i, j), add, columns - j);
             }
         }
     }
+}
+
+// The same with a left operand that lies in rows, a[i·a_stride + k]. Its last tile, if not whole, is packed.
+template <class S>
+void multiply_rows(const Target<S>& c, const S* a, Size a_stride, const S* right, Size right_depth, Size columns, Size K, bool add) {
+    constexpr Size kWidth = kTileColumns<S>;
+    Size whole = c.rows / kTileRows * kTileRows;
+    for (Size j = 0; j < columns; j += kWidth) {
+        const S* panel = right + j * right_depth;
+        for (Size i = 0; i < whole; i += kTileRows) {
+            if (columns - j > kWidth / 2) {
+                micro<2>(K, RowsLeft<S>(a + i * a_stride, a_stride), panel, c.part(i, j), add, columns - j);
+            } else {
+                micro<1>(K, RowsLeft<S>(a + i * a_stride, a_stride), panel, c.part(i, j), add, columns - j);
+            }
+        }
+    }
+    if (whole == c.rows) return;
+    S* left = arena<0, S>(left_elements<S>(kTileRows, K));
+    pack_left(left, Source<S>{a, a_stride}, Layout::normal, whole, c.rows - whole, 0, K);
+    multiply_panels<S>(c.part(whole, 0), left, right, right_depth, columns, K, add);
 }
 
 // c (M,N) (+)= a·b on the calling thread, in panels of I. For products too small to share, such as attention's blocks.
