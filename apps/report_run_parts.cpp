@@ -17,6 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr std::size_t kLongestSample = 4000;
+constexpr double kMostLayers = 1e6;
 
 void flatten(std::map<std::string, std::string>& flat, const toml::table& table, const std::string& prefix) {
     for (const auto& [key, node] : table) {
@@ -134,7 +135,7 @@ void read_usage(RunReport& run, const fs::path& path) {
     LineFaults faults = read_json_lines(path, [&](const nlohmann::json& record) {
         double step = number_of(record, "step"), layer = number_of(record, "layer");
         std::vector<float> load = relative_shares(record, "load");
-        if (std::isnan(step) || std::isnan(layer) || load.empty()) {
+        if (std::isnan(step) || !(layer >= 0 && layer < kMostLayers) || load.empty()) {
             skipped += 1;
             return;
         }

@@ -101,7 +101,7 @@ function usageWords(run) {
   const used = run.layers.reduce((sum, layer) => sum + (last(layer.usage_perplexity) ?? 0), 0);
   return `${run.layers.length} ${run.layers.length === 1 ? "layer" : "layers"} of ${run.layers[0].experts} experts; at the end as good as ${trimmed((100 * used) / experts)} % used, ` +
     `${trimmed(dead)} of ${experts} dead, most uneven in layer ${worst.layer} (MaxVio ${fixed(last(worst.max_vio), 2)}).` +
-    (run.layers.length > 1 ? " In the lines, the first layer is pale and the last one strong." : "");
+    (run.layers.length > 1 ? " In the lines, the first layer is faint and the last one strong." : "");
 }
 
 function runExperts(run, index, open) {

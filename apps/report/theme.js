@@ -39,7 +39,7 @@ function mixed(from, to, share) {
 
 function faded(hex, alpha) { return `rgba(${channels(hex).join(",")},${alpha})`; }
 
-// First layers pale, last ones strong.
+// First layers faint, last ones strong.
 function layerColor(position, layers) { return mixed(color("depth-from"), color("depth-to"), layers > 1 ? position / (layers - 1) : 1); }
 
 // Blue below an even load, orange above, full at a factor of four.

@@ -66,7 +66,8 @@ TEST_CASE("what is wrong with a run becomes a sentence, and the rest is still re
     fs::path path = folder / "run";
     tests::RunFolder{.records = 10, .layers = 1}.write(path);
     append(path / "metrics.jsonl", "{\"step\": 110, \"loss\": null, \"tokens\": 1}\n{\"loss\": 2}\nnonsense\n{\"step\": 120, \"lo");
-    append(path / "moe.jsonl", "{\"step\": 110, \"layer\": 0, \"load\": [1, 0]}\n{\"step\": 110}\n");
+    append(path / "moe.jsonl",
+           "{\"step\": 110, \"layer\": 0, \"load\": [1, 0]}\n{\"step\": 110}\n{\"step\": 110, \"layer\": 1e99, \"load\": [1]}\n");
     replace(path / "config.toml", "[ffn\n");
     replace(path / "plan.json", "[]");
     apps::RunReport run = apps::read_run(path);
@@ -76,7 +77,7 @@ TEST_CASE("what is wrong with a run becomes a sentence, and the rest is still re
     CHECK(mentions(run.problems, "1 records without a step"));
     CHECK(mentions(run.problems, "1 lines are no JSON objects"));
     CHECK(mentions(run.problems, "the last line is cut"));
-    CHECK(mentions(run.problems, "moe.jsonl: 2 records"));
+    CHECK(mentions(run.problems, "moe.jsonl: 3 records"));
     CHECK(mentions(run.problems, "plan.json is no JSON object"));
     CHECK(run.layers[0].load.size() == 10);
     CHECK(std::isnan(run.plan.parameters));
