@@ -5,37 +5,27 @@
 #include "engine/io/safetensors.h"
 #include "tests/support/temporary_folder.h"
 
+#include <algorithm>
 #include <sstream>
 
 #include <doctest/doctest.h>
 
 namespace tests {
+namespace {
 
-using engine::io::SafetensorsFile;
-
-LayerRun run_layer_program(const std::string& toml, const Arrays& in, const std::vector<std::string>& integers) {
-    TemporaryFolder folder;
+// X stands in the folder already.
+LayerRun run_in(const TemporaryFolder& folder, const std::string& toml) {
     engine::io::write_file(folder / "layer.toml", toml);
-    engine::io::SafetensorsWriter writer;
-    for (const auto& [name, array] : in) {
-        if (std::find(integers.begin(), integers.end(), name) != integers.end()) {
-            writer.add(name, array.shape, std::vector<std::int32_t>(array.values.begin(), array.values.end()));
-        } else {
-            writer.add(name, array.shape, array.values);
-        }
-    }
-    writer.write(folder / "x.safetensors");
     std::ostringstream errors;
-    std::filesystem::path y = folder / "y.safetensors";
+    auto at = [&](const char* name) { return (folder / name).string(); };
     LayerRun run;
-    run.code = apps::run_program(
-        {"layer", (folder / "layer.toml").string(), "--in", (folder / "x.safetensors").string(), "--out", y.string()}, errors);
+    run.code = apps::run_program({"layer", at("layer.toml"), "--in", at("x.safetensors"), "--out", at("y.safetensors")}, errors);
     run.message = errors.str();
     for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
         run.wrote_anything |= entry.path().filename().string().starts_with("y.");
     }
     if (run.code != apps::kDone) return run;
-    SafetensorsFile file = SafetensorsFile::open(y);
+    auto file = engine::io::SafetensorsFile::open(folder / "y.safetensors");
     for (const std::string& name : file.names()) {
         Array array{file.shape(name), {}};
         if (engine::is_floating(file.dtype(name))) {
@@ -47,6 +37,28 @@ LayerRun run_layer_program(const std::string& toml, const Arrays& in, const std:
         run.out[name] = std::move(array);
     }
     return run;
+}
+
+}  // namespace
+
+LayerRun run_layer_program(const std::string& toml, const Arrays& in, const std::vector<std::string>& integers) {
+    TemporaryFolder folder;
+    engine::io::SafetensorsWriter writer;
+    for (const auto& [name, array] : in) {
+        if (std::find(integers.begin(), integers.end(), name) != integers.end()) {
+            writer.add(name, array.shape, std::vector<std::int32_t>(array.values.begin(), array.values.end()));
+        } else {
+            writer.add(name, array.shape, array.values);
+        }
+    }
+    writer.write(folder / "x.safetensors");
+    return run_in(folder, toml);
+}
+
+LayerRun run_layer_program(const std::string& toml, const std::string& safetensors) {
+    TemporaryFolder folder;
+    engine::io::write_file(folder / "x.safetensors", safetensors);
+    return run_in(folder, toml);
 }
 
 Arrays run_layer(const std::string& toml, const Arrays& in, const std::vector<std::string>& integers) {

@@ -24,6 +24,8 @@ struct LayerRun {
 
 // `integers` names those tensors of `in` that are stored as I32; the others are F64.
 LayerRun run_layer_program(const std::string& toml, const Arrays& in, const std::vector<std::string>& integers = {});
+// The bytes of X as they are.
+LayerRun run_layer_program(const std::string& toml, const std::string& safetensors);
 // The same for a run that must go well; fails the test with the message otherwise.
 Arrays run_layer(const std::string& toml, const Arrays& in, const std::vector<std::string>& integers = {});
 

@@ -5,6 +5,7 @@
 #include "engine/tensor/transfer.h"
 #include "tests/support/devices.h"
 #include "tests/support/random.h"
+#include "tests/support/reference/attention.h"
 #include "tests/support/simt_orders.h"
 
 #include <cmath>
@@ -14,16 +15,9 @@ using tests::random_values;
 
 namespace {
 
-struct Case {
-    Size B, T, H, Sh;
-    bool rope;
-    Size F() const { return H * Sh; }
-};
-
-struct Results {
-    std::vector<double> y, dqkv;
-    bool operator==(const Results&) const = default;
-};
+using Case = tests::reference::AttentionCase;
+using Results = tests::reference::AttentionResults;
+using tests::reference::attend;
 
 Results run(Exec& exec, Dtype dtype, const Case& c, const std::vector<double>& qkv, const std::vector<double>& dy) {
     Var x(from_host(exec, {c.B, c.T, 3 * c.F()}, dtype, qkv), true);
@@ -32,69 +26,6 @@ Results run(Exec& exec, Dtype dtype, const Case& c, const std::vector<double>& q
     y.give_grad(exec, from_host(exec, {c.B, c.T, c.F()}, dtype, dy));
     tape.backward();
     return {to_host<double>(exec, y.value()), to_host<double>(exec, x.grad())};
-}
-
-// Turns the queries and keys of (B·T, 3F) by ±t·10000^(−2i/Sh).
-std::vector<double> turned(const Case& c, std::vector<double> x, double sign) {
-    Size half = c.Sh / 2;
-    for (Size n = 0; c.rope && n < c.B * c.T; ++n) {
-        for (Size h = 0; h < 2 * c.H; ++h) {
-            for (Size i = 0; i < half; ++i) {
-                double angle =
-                    sign * static_cast<double>(n % c.T) / std::pow(10000.0, 2.0 * static_cast<double>(i) / static_cast<double>(c.Sh));
-                double &a = x[static_cast<std::size_t>(n * 3 * c.F() + h * c.Sh + i)],
-                       &b = x[static_cast<std::size_t>(n * 3 * c.F() + h * c.Sh + half + i)];
-                double first = a * std::cos(angle) - b * std::sin(angle);
-                b = b * std::cos(angle) + a * std::sin(angle);
-                a = first;
-            }
-        }
-    }
-    return x;
-}
-
-// Straight from the formula, in double, with the chain rule written out.
-Results reference(const Case& c, const std::vector<double>& qkv, const std::vector<double>& dy) {
-    std::vector<double> x = turned(c, qkv, 1);
-    Results out{std::vector<double>(dy.size()), std::vector<double>(x.size())};
-    double scale = 1 / std::sqrt(static_cast<double>(c.Sh));
-    for (Size b = 0; b < c.B; ++b) {
-        for (Size h = 0; h < c.H; ++h) {
-            auto q = [&](Size i, Size d) { return static_cast<std::size_t>((b * c.T + i) * 3 * c.F() + h * c.Sh + d); };
-            auto k = [&](Size j, Size d) { return q(j, d) + static_cast<std::size_t>(c.F()); };
-            auto v = [&](Size j, Size d) { return q(j, d) + static_cast<std::size_t>(2 * c.F()); };
-            auto at = [&](Size i, Size d) { return static_cast<std::size_t>((b * c.T + i) * c.F() + h * c.Sh + d); };
-            for (Size i = 0; i < c.T; ++i) {
-                std::vector<double> p(static_cast<std::size_t>(i + 1)), dp(p.size());
-                double sum = 0, mean = 0;
-                for (Size j = 0; j <= i; ++j) {
-                    double score = 0;
-                    for (Size d = 0; d < c.Sh; ++d) score += x[q(i, d)] * x[k(j, d)] * scale;
-                    p[static_cast<std::size_t>(j)] = std::exp(score);
-                    sum += std::exp(score);
-                }
-                for (Size j = 0; j <= i; ++j) {
-                    double& share = p[static_cast<std::size_t>(j)];
-                    share /= sum;
-                    for (Size d = 0; d < c.Sh; ++d) {
-                        out.y[at(i, d)] += share * x[v(j, d)];
-                        out.dqkv[v(j, d)] += share * dy[at(i, d)];
-                        dp[static_cast<std::size_t>(j)] += dy[at(i, d)] * x[v(j, d)];
-                    }
-                    mean += share * dp[static_cast<std::size_t>(j)];
-                }
-                for (Size j = 0; j <= i; ++j) {
-                    double ds = p[static_cast<std::size_t>(j)] * (dp[static_cast<std::size_t>(j)] - mean) * scale;
-                    for (Size d = 0; d < c.Sh; ++d) {
-                        out.dqkv[q(i, d)] += ds * x[k(j, d)];
-                        out.dqkv[k(j, d)] += ds * x[q(i, d)];
-                    }
-                }
-            }
-        }
-    }
-    out.dqkv = turned(c, out.dqkv, -1);
-    return out;
 }
 
 double worst(const Results& a, const Results& b) {
@@ -112,20 +43,20 @@ std::vector<double> dy_of(const Case& c) { return random_values(c.B * c.T * c.F(
 
 TEST_CASE("attention in double equals its formula, forward and gradients, with and without rotary positions") {
     Exec exec;
-    for (const Case& c : kCases) CHECK(worst(run(exec, Dtype::f64, c, qkv_of(c), dy_of(c)), reference(c, qkv_of(c), dy_of(c))) < 1e-12);
+    for (const Case& c : kCases) CHECK(worst(run(exec, Dtype::f64, c, qkv_of(c), dy_of(c)), attend(c, qkv_of(c), dy_of(c))) < 1e-12);
 }
 
 TEST_CASE_DEVICES("attention in fp32 equals its formula on every device") {
     for (const Case& c : kCases) {
         // Scores of size 3 to 2⁻²⁴ each, e^x of them, sums of 131 shares: below 2e-6 with room for two.
-        CHECK(worst(run(exec, Dtype::f32, c, qkv_of(c), dy_of(c)), reference(c, qkv_of(c), dy_of(c))) < 5e-6);
+        CHECK(worst(run(exec, Dtype::f32, c, qkv_of(c), dy_of(c)), attend(c, qkv_of(c), dy_of(c))) < 5e-6);
     }
 }
 
 TEST_CASE_DEVICES("attention in bf16 stays within bf16's rounding of its inputs and results") {
     Case c{2, 9, 3, 8, true};
     // Inputs, turned inputs, results and gradients carry 8 bits each; scores of size 3 move by 2⁻⁷ or so, and so do their exponentials.
-    CHECK(worst(run(exec, Dtype::bf16, c, qkv_of(c), dy_of(c)), reference(c, qkv_of(c), dy_of(c))) < 0.03);
+    CHECK(worst(run(exec, Dtype::bf16, c, qkv_of(c), dy_of(c)), attend(c, qkv_of(c), dy_of(c))) < 0.03);
 }
 
 TEST_CASE("attention has the same bits at any number of threads, a sequence the same alone, and earlier rows do not see later ones") {

@@ -5,6 +5,7 @@
 #include "engine/tensor/transfer.h"
 #include "tests/support/devices.h"
 #include "tests/support/random.h"
+#include "tests/support/reference/attention.h"
 
 #include <cmath>
 
@@ -13,15 +14,10 @@ using tests::random_values;
 
 namespace {
 
-struct Case {
-    Size B, T, M, H, Sh, C;
-    Size S() const { return M + T; }
-    Size F() const { return H * Sh; }
-};
-
-struct Values {
-    std::vector<double> q, k, v, pos, u, w, scale, dy;
-};
+using Case = tests::reference::XlCase;
+using Values = tests::reference::XlValues;
+using Results = tests::reference::XlResults;
+using tests::reference::attend_xl;
 
 Values values_of(const Case& c) {
     return {random_values(c.B * c.T * c.F(), 1),
@@ -33,11 +29,6 @@ Values values_of(const Case& c) {
             {0.4},
             random_values(c.B * c.T * c.F(), 7)};
 }
-
-struct Results {
-    std::vector<std::vector<double>> tensors;  // y, dq, dk, dv, dpos, du, dv_bias, dscale
-    double dscale_terms = 0;                   // Σ|terms| of dscale, a sum that cancels almost wholly
-};
 
 Var leaf(Exec& exec, Shape shape, Dtype dtype, const std::vector<double>& values) {
     return Var::parameter(from_host(exec, shape, dtype, values), zeros(exec, shape, sum_dtype(dtype)));
@@ -60,76 +51,6 @@ Results run(Exec& exec, Dtype dtype, const Case& c, const Values& x) {
     return r;
 }
 
-// Straight from the formula, in double, with the chain rule written out.
-Results reference(const Case& c, const Values& x) {
-    auto at = [](Size i) { return static_cast<std::size_t>(i); };
-    Size S = c.S(), F = c.F();
-    std::vector<double> P(at(S * c.C)), r(at(S * F)), dr(at(S * F));
-    for (Size d = 0; d < S; ++d) {  // row d: distance −d
-        for (Size i = 0; i < c.C; ++i) {
-            double angle = -static_cast<double>(d) / std::pow(10000.0, static_cast<double>(i / 2 * 2) / static_cast<double>(c.C));
-            P[at(d * c.C + i)] = i % 2 == 0 ? std::sin(angle) : std::cos(angle);
-        }
-        for (Size f = 0; f < F; ++f) {
-            for (Size i = 0; i < c.C; ++i) r[at(d * F + f)] += P[at(d * c.C + i)] * x.pos[at(i * F + f)];
-        }
-    }
-    Results out;
-    std::vector<double> y(x.q.size()), dq(x.q.size()), dk(x.k.size()), dv(x.v.size()), dpos(x.pos.size()), du(x.u.size()), dw(x.w.size()),
-        ds(1);
-    double scale = x.scale[0];
-    for (Size b = 0; b < c.B; ++b) {
-        for (Size h = 0; h < c.H; ++h) {
-            for (Size i = 0; i < c.T; ++i) {
-                Size seen = c.M + i + 1;
-                std::vector<double> raw(at(seen)), p(at(seen)), dp(at(seen));
-                double sum = 0, mean = 0;
-                for (Size j = 0; j < seen; ++j) {
-                    for (Size e = 0; e < c.Sh; ++e) {
-                        Size f = h * c.Sh + e;
-                        double q = x.q[at((b * c.T + i) * F + f)];
-                        raw[at(j)] += (q + x.u[at(f)]) * x.k[at((b * S + j) * F + f)] + (q + x.w[at(f)]) * r[at((c.M + i - j) * F + f)];
-                    }
-                    p[at(j)] = std::exp(raw[at(j)] * scale);
-                    sum += p[at(j)];
-                }
-                for (Size j = 0; j < seen; ++j) {
-                    p[at(j)] /= sum;
-                    for (Size e = 0; e < c.Sh; ++e) {
-                        Size f = h * c.Sh + e;
-                        double dy = x.dy[at((b * c.T + i) * F + f)];
-                        y[at((b * c.T + i) * F + f)] += p[at(j)] * x.v[at((b * S + j) * F + f)];
-                        dv[at((b * S + j) * F + f)] += p[at(j)] * dy;
-                        dp[at(j)] += dy * x.v[at((b * S + j) * F + f)];
-                    }
-                    mean += p[at(j)] * dp[at(j)];
-                }
-                for (Size j = 0; j < seen; ++j) {
-                    double dscore = p[at(j)] * (dp[at(j)] - mean), draw = dscore * scale;
-                    ds[0] += dscore * raw[at(j)];
-                    out.dscale_terms += std::abs(dscore * raw[at(j)]);
-                    for (Size e = 0; e < c.Sh; ++e) {
-                        Size f = h * c.Sh + e;
-                        double q = x.q[at((b * c.T + i) * F + f)], k = x.k[at((b * S + j) * F + f)], rr = r[at((c.M + i - j) * F + f)];
-                        dq[at((b * c.T + i) * F + f)] += draw * (k + rr);
-                        du[at(f)] += draw * k;
-                        dw[at(f)] += draw * rr;
-                        dk[at((b * S + j) * F + f)] += draw * (q + x.u[at(f)]);
-                        dr[at((c.M + i - j) * F + f)] += draw * (q + x.w[at(f)]);
-                    }
-                }
-            }
-        }
-    }
-    for (Size d = 0; d < S; ++d) {
-        for (Size i = 0; i < c.C; ++i) {
-            for (Size f = 0; f < F; ++f) dpos[at(i * F + f)] += P[at(d * c.C + i)] * dr[at(d * F + f)];
-        }
-    }
-    out.tensors = {y, dq, dk, dv, dpos, du, dw, ds};
-    return out;
-}
-
 double worst(const Results& a, const Results& b) {
     double error = std::abs(a.tensors[7][0] - b.tensors[7][0]) / std::max(b.dscale_terms, 1e-12);
     for (std::size_t i = 0; i < 7; ++i) error = std::max(error, tests::relative_error(a.tensors[i], b.tensors[i]));
@@ -143,20 +64,20 @@ constexpr Case kCases[] = {{1, 1, 0, 1, 1, 2}, {1, 1, 5, 2, 3, 4}, {2, 5, 3, 2, 
 TEST_CASE("xl_attention in double equals its formula, forward and every gradient") {
     Exec exec;
     // Up to 131 keys of softmax and products of 61 rows, in double.
-    for (const Case& c : kCases) CHECK(worst(run(exec, Dtype::f64, c, values_of(c)), reference(c, values_of(c))) < 1e-12);
+    for (const Case& c : kCases) CHECK(worst(run(exec, Dtype::f64, c, values_of(c)), attend_xl(c, values_of(c))) < 1e-12);
 }
 
 TEST_CASE_DEVICES("xl_attention in fp32 equals its formula on every device") {
     for (const Case& c : kCases) {
         // Scores of size 10 to 2⁻²⁴ each, e^x of them, sums of 131: below 1e-5 with room for three.
-        CHECK(worst(run(exec, Dtype::f32, c, values_of(c)), reference(c, values_of(c))) < 1e-5);
+        CHECK(worst(run(exec, Dtype::f32, c, values_of(c)), attend_xl(c, values_of(c))) < 1e-5);
     }
 }
 
 TEST_CASE_DEVICES("xl_attention in bf16 stays within bf16's rounding of its inputs and results") {
     Case c{2, 5, 3, 2, 7, 6};
     // Inputs, r and results carry 8 bits each: scores of size 3 move by 3·2⁻⁸ or so, and so do their exponentials.
-    CHECK(worst(run(exec, Dtype::bf16, c, values_of(c)), reference(c, values_of(c))) < 0.06);
+    CHECK(worst(run(exec, Dtype::bf16, c, values_of(c)), attend_xl(c, values_of(c))) < 0.06);
 }
 
 TEST_CASE("xl_attention has the same bits at any number of threads, and a sequence the same alone") {
