@@ -18,7 +18,11 @@ struct AttentionHead {
     Size seen(Size i) const { return shape.S - shape.T + i + 1; }
     tile::Source<T> keys() const { return {in.k.row(b * shape.S) + column(), in.k.stride}; }
     tile::Source<T> values() const { return {in.v.row(b * shape.S) + column(), in.v.stride}; }
-    Size score_stride() const { return tile::panels(shape.S, tile::kTileColumns<S>) * tile::kTileColumns<S>; }
+    // Whole panels and whole lanes: the softmax clears its last lanes, which must not be the next row's.
+    Size score_stride() const {
+        constexpr Size kUnit = std::max<Size>(tile::kTileColumns<S>, kSumLanes);
+        return (shape.S + kUnit - 1) / kUnit * kUnit;
+    }
 
     // to[i·stride + j] = q_i·k_j, unscaled, of `rows` queries from `first` on, 0 for the keys that only later ones of them see.
     void scores(S* to, Size stride, const S* queries, const S* packed_keys, Size first, Size rows) const {
