@@ -154,7 +154,7 @@ struct BenchOptions {
 
 std::vector<BenchCase> chosen_cases(const BenchOptions& options) {
     std::vector<BenchCase> all, chosen;
-    for (auto list : {product_cases(), kernel_cases(), layer_cases()}) all.insert(all.end(), list.begin(), list.end());
+    for (auto list : {product_cases(), kernel_cases(), layer_cases(), step_cases()}) all.insert(all.end(), list.begin(), list.end());
     std::vector<std::string> names;
     for (const BenchCase& one : all) {
         if (names.empty() || names.back() != one.kernel) names.push_back(one.kernel);

@@ -19,6 +19,7 @@ struct BenchCase {
 std::vector<BenchCase> product_cases();
 std::vector<BenchCase> kernel_cases();
 std::vector<BenchCase> layer_cases();
+std::vector<BenchCase> step_cases();
 
 // Values in [-1, 1): never zeros, on which processors are faster.
 engine::Tensor random_tensor(engine::Exec& exec, engine::Shape shape, engine::Dtype dtype, std::uint64_t salt);

@@ -6,6 +6,25 @@
 
 #include <cmath>
 
+#if defined(ENGINE_HERE_base) || defined(ENGINE_HERE_avx2) || defined(ENGINE_HERE_avx512)
+#include "engine/kernels/vector_math.h"
+#else
+namespace engine::kernels::inline ENGINE_DEVICE {
+template <class S>
+ENGINE_BOTH inline S exp_of(S x) {
+    return std::exp(x);
+}
+template <class S>
+ENGINE_BOTH inline S tanh_of(S x) {
+    return std::tanh(x);
+}
+template <class S>
+ENGINE_BOTH inline S erf_of(S x) {
+    return std::erf(x);
+}
+}  // namespace engine::kernels::inline ENGINE_DEVICE
+#endif
+
 namespace engine::kernels::inline ENGINE_DEVICE {
 
 template <class S>
@@ -14,11 +33,11 @@ ENGINE_BOTH inline S activate(Activation kind, S x) {
         case Activation::relu:
             return x > S(0) ? x : S(0);
         case Activation::gelu:
-            return S(0.5) * x * (S(1) + std::erf(x * S(0.70710678118654752440)));
+            return S(0.5) * x * (S(1) + erf_of(x * S(0.70710678118654752440)));
         case Activation::gelu_tanh:
-            return S(0.5) * x * (S(1) + std::tanh(S(0.79788456080286535588) * (x + S(0.044715) * x * x * x)));
+            return S(0.5) * x * (S(1) + tanh_of(S(0.79788456080286535588) * (x + S(0.044715) * x * x * x)));
         case Activation::silu:
-            return x / (S(1) + std::exp(-x));
+            return x / (S(1) + exp_of(-x));
         case Activation::identity:
             return x;
     }
@@ -31,13 +50,13 @@ ENGINE_BOTH inline S activation_slope(Activation kind, S x) {
         case Activation::relu:
             return x > S(0) ? S(1) : S(0);
         case Activation::gelu:
-            return S(0.5) * (S(1) + std::erf(x * S(0.70710678118654752440))) + x * S(0.39894228040143267794) * std::exp(S(-0.5) * x * x);
+            return S(0.5) * (S(1) + erf_of(x * S(0.70710678118654752440))) + x * S(0.39894228040143267794) * exp_of(S(-0.5) * x * x);
         case Activation::gelu_tanh: {
-            S t = std::tanh(S(0.79788456080286535588) * (x + S(0.044715) * x * x * x));
+            S t = tanh_of(S(0.79788456080286535588) * (x + S(0.044715) * x * x * x));
             return S(0.5) * (S(1) + t) + S(0.5) * x * (S(1) - t * t) * S(0.79788456080286535588) * (S(1) + S(3 * 0.044715) * x * x);
         }
         case Activation::silu: {
-            S s = S(1) / (S(1) + std::exp(-x));
+            S s = S(1) / (S(1) + exp_of(-x));
             return s * (S(1) + x * (S(1) - s));
         }
         case Activation::identity:

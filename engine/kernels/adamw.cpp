@@ -7,23 +7,41 @@
 
 namespace engine::kernels {
 
+inline namespace ENGINE_DEVICE {
+
+// The step's numbers, by value, and pointers that do not overlap: GCC then knows that nothing it stores changes them, and writes vectors.
+template <class S>
+struct AdamwStep {
+    S rate, clip, beta1, beta2, rest1, rest2, correction1, correction2, eps, decay;
+
+    void run(S* __restrict w, const S* __restrict g, S* __restrict m, S* __restrict v, Size first, Size last) const {
+        AdamwStep s = *this;
+        for (Size i = first; i < last; ++i) {
+            S gradient = s.clip * g[i];
+            m[i] = s.beta1 * m[i] + s.rest1 * gradient;
+            v[i] = s.beta2 * v[i] + s.rest2 * gradient * gradient;
+            w[i] -= s.rate * ((m[i] * s.correction1) / (std::sqrt(v[i] * s.correction2) + s.eps) + s.decay * w[i]);
+        }
+    }
+};
+
+}  // namespace ENGINE_DEVICE
+
 template <class D, class S>
 void adamw(Exec& exec, S* w, const S* g, S* m, S* v, Size n, const AdamwOptions& options) {
     constexpr Size kBlock = 16384;
     const StepScalars& scalars = *exec.scalars;
-    S rate = static_cast<S>(scalars.learning_rate * options.lr_factor), clip = static_cast<S>(scalars.clip_factor);
-    S beta1 = static_cast<S>(options.beta1), beta2 = static_cast<S>(options.beta2);
-    S rest1 = static_cast<S>(1 - options.beta1), rest2 = static_cast<S>(1 - options.beta2);
-    S correction1 = S(1) / static_cast<S>(scalars.bias_correction1), correction2 = S(1) / static_cast<S>(scalars.bias_correction2);
-    S eps = static_cast<S>(options.eps), decay = static_cast<S>(options.decay);
-    parallel_blocks(n, kBlock, [&](Size first, Size last) {
-        for (Size i = first; i < last; ++i) {
-            S gradient = clip * g[i];
-            m[i] = beta1 * m[i] + rest1 * gradient;
-            v[i] = beta2 * v[i] + rest2 * gradient * gradient;
-            w[i] -= rate * ((m[i] * correction1) / (std::sqrt(v[i] * correction2) + eps) + decay * w[i]);
-        }
-    });
+    AdamwStep<S> step{.rate = static_cast<S>(scalars.learning_rate * options.lr_factor),
+                      .clip = static_cast<S>(scalars.clip_factor),
+                      .beta1 = static_cast<S>(options.beta1),
+                      .beta2 = static_cast<S>(options.beta2),
+                      .rest1 = static_cast<S>(1 - options.beta1),
+                      .rest2 = static_cast<S>(1 - options.beta2),
+                      .correction1 = S(1) / static_cast<S>(scalars.bias_correction1),
+                      .correction2 = S(1) / static_cast<S>(scalars.bias_correction2),
+                      .eps = static_cast<S>(options.eps),
+                      .decay = static_cast<S>(options.decay)};
+    parallel_blocks(n, kBlock, [&](Size first, Size last) { step.run(w, g, m, v, first, last); });
 }
 
 template void adamw<Here, float>(Exec&, float*, const float*, float*, float*, Size, const AdamwOptions&);
