@@ -59,6 +59,12 @@ int run_process(const Arguments& arguments, double kill_after, int signal, const
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+double resident_bytes() {
+    long pages = 0, resident = 0;
+    std::ifstream("/proc/self/statm") >> pages >> resident;
+    return static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
+
 double peak_resident_bytes(const Arguments& arguments) {
     // Children's largest, so a process between us and the program counts for this one only.
     int ends[2];

@@ -22,6 +22,8 @@ ProgramResult run_program(const Arguments& arguments);
 // The code is 128 + signal where one ended it.
 int run_process(const Arguments& arguments, double kill_after = 0, int signal = 0, const std::filesystem::path& once = {});
 
+// What this process has resident now; its children begin with that.
+double resident_bytes();
 // The most memory that such a process, which must succeed, ever had resident.
 double peak_resident_bytes(const Arguments& arguments);
 
