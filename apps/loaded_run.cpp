@@ -47,7 +47,8 @@ LoadedRun::LoadedRun(const RunArguments& arguments)
     read_state(checkpoint);
     vocab = engine::io::SafetensorsFile::open(checkpoint / "model.safetensors").shape("embedding.w")[0];
     model = make_model(config, vocab);
-    parameters = std::make_unique<nn::ParameterStore>(exec, *model, dtype_named(config.train.dtype), config.top.seed, false);
+    parameters = std::make_unique<nn::ParameterStore>(exec, *model, dtype_named(config.train.dtype), config.top.seed, false,
+                                                      nn::ParameterStore::Values::loaded);
     load_weights(exec, checkpoint, *parameters);
 }
 

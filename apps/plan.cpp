@@ -34,7 +34,7 @@ void measure_step(const Config& config, nn::LanguageModel& model, Pool& pool, Pl
     Exec exec{.device = pool.device(), .pool = &pool};
     StepLayout layout = step_layout(config, 0, static_cast<int>(config.parallel.ranks));
     exec.shards = layout.shards_of_pass(0);
-    nn::ParameterStore store(exec, model, dtype_named(config.train.dtype), config.top.seed, true);
+    nn::ParameterStore store(exec, model, dtype_named(config.train.dtype), config.top.seed, true, nn::ParameterStore::Values::loaded);
     auto bytes = [](const Tensor& tensor) { return tensor.bytes(); };
     bool has_master = store.compute().address() != store.master().address();
     plan.memory_bytes["parameters"] = bytes(store.master()) + (has_master ? bytes(store.compute()) : 0);

@@ -1,5 +1,6 @@
 #include "apps/training_run.h"
 
+#include "apps/elapsed.h"
 #include "apps/evaluate.h"
 #include "apps/generation.h"
 #include "apps/model_factory.h"
@@ -19,8 +20,6 @@ using namespace engine;
 using Clock = std::chrono::steady_clock;
 
 namespace {
-
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 int rank_of(const Exec& exec) { return exec.communicator != nullptr ? exec.communicator->rank() : 0; }
 
@@ -53,15 +52,17 @@ TrainingRun::TrainingRun(const Config& config, const RunFolder& folder, const da
       exec_(exec),
       layout_(step_layout(config, rank_of(exec), rank_count(exec))),
       streams_(store.split("train"), *config.train.batch, layout_.context),
+      saved_step_(folder.latest()),
       model_(make_model(config, vocab_of(config, store.vocab()))),
-      parameters_(std::make_unique<nn::ParameterStore>(exec_, *model_, dtype_named(config.train.dtype), config.top.seed, true)),
+      parameters_(
+          std::make_unique<nn::ParameterStore>(exec_, *model_, dtype_named(config.train.dtype), config.top.seed, true,
+                                               saved_step_ ? nn::ParameterStore::Values::loaded : nn::ParameterStore::Values::initial)),
       trainer_(std::make_unique<nn::Trainer>(exec_, *model_, *parameters_, optimizer_options(config), layout_.passes)),
       memories_(static_cast<std::size_t>(layout_.passes)) {
     for (nn::ModelMemory& memory : memories_) memory.limit = training_memory(config);
     schedule_ = {.kind = nn::parse_schedule(config.train.schedule), .peak = config.train.lr, .warmup = config.train.warmup};
-    std::optional<std::int64_t> latest = folder.latest();
-    if (latest) {
-        go_on(*latest);
+    if (saved_step_) {
+        go_on(*saved_step_);
     } else {
         start(init_from);
     }
@@ -96,7 +97,6 @@ void TrainingRun::go_on(std::int64_t step) {
            config_.data.path, fingerprint(data_), state_.data);
     load_weights(exec_, checkpoint, *parameters_);
     load_progress(exec_, checkpoint, *parameters_, memories_, layout_.rank, layout_.ranks);
-    saved_step_ = step;
 }
 
 void TrainingRun::run_step(bool logs) {

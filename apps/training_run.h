@@ -53,13 +53,13 @@ class TrainingRun {
     engine::Exec exec_;
     StepLayout layout_;
     data::TrainingStreams streams_;
+    std::optional<std::int64_t> saved_step_;  // of the latest checkpoint
     std::unique_ptr<nn::LanguageModel> model_;
     std::unique_ptr<nn::ParameterStore> parameters_;
     std::unique_ptr<nn::Trainer> trainer_;
     std::vector<nn::ModelMemory> memories_;
     nn::Schedule schedule_;
     TrainingState state_;
-    std::optional<std::int64_t> saved_step_;
     std::vector<nn::LayerReport> reports_;  // of a logged step's last pass
     std::unique_ptr<MetricsLog> metrics_, routing_;
     std::unique_ptr<EventFile> events_;

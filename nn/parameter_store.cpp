@@ -21,7 +21,7 @@ Size padded_elements(const Shape& shape, Dtype dtype) {
 
 }  // namespace
 
-ParameterStore::ParameterStore(Exec& exec, Module& module, Dtype dtype, std::uint64_t seed, bool trains) : dtype_(dtype) {
+ParameterStore::ParameterStore(Exec& exec, Module& module, Dtype dtype, std::uint64_t seed, bool trains, Values values) : dtype_(dtype) {
     MemoryScope scope("parameters");
     std::vector<Parameter*> parameters;
     module.collect("", parameters, states_);
@@ -40,7 +40,7 @@ ParameterStore::ParameterStore(Exec& exec, Module& module, Dtype dtype, std::uin
     }
     for (const Place& place : places_) {
         Parameter& parameter = *place.parameter;
-        if (!exec.device.is_dry()) {
+        if (values == Values::initial) {
             copy_from_host(exec, view(master_, place), parameter.initial(parameter.shape, seed_for(seed, parameter.name)));
         }
         Tensor value = view(compute_, place);
@@ -49,7 +49,8 @@ ParameterStore::ParameterStore(Exec& exec, Module& module, Dtype dtype, std::uin
     refresh_compute(exec);
     for (State* state : states_) {
         if (is_floating(state->dtype)) state->dtype = wide;
-        state->value = from_host(exec, state->shape, state->dtype, state->initial(state->shape, seed_for(seed, state->name)));
+        state->value = zeros(exec, state->shape, state->dtype);
+        if (values == Values::initial) copy_from_host(exec, state->value, state->initial(state->shape, seed_for(seed, state->name)));
     }
 }
 

@@ -15,9 +15,12 @@ class ParameterStore {
         Size elements;  // padding included
     };
 
-    // Takes memory, binds every parameter's Var and state's tensor, and fills them with their initial values.
+    // `loaded`: zeros, for a caller that brings all values itself; drawing them would take as long as reading them.
+    enum class Values { initial, loaded };
+
+    // Takes memory, binds every parameter's Var and state's tensor, and fills them.
     // `trains`: with gradients and moments; without, only values.
-    ParameterStore(engine::Exec& exec, Module& module, Dtype dtype, std::uint64_t seed, bool trains);
+    ParameterStore(engine::Exec& exec, Module& module, Dtype dtype, std::uint64_t seed, bool trains, Values values = Values::initial);
 
     const std::vector<Place>& places() const { return places_; }
     const std::vector<State*>& states() const { return states_; }
