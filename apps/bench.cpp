@@ -1,5 +1,6 @@
 #include "apps/bench_cases.h"
 #include "apps/command.h"
+#include "apps/elapsed.h"
 #include "engine/base/cpu_level.h"
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
@@ -48,7 +49,7 @@ double seconds_of(const Exec& exec, const std::function<void()>& run) {
     auto start = std::chrono::steady_clock::now();
     for (int i = 0; i < calls; ++i) run();
     if (exec.device.kind == DeviceKind::cuda) cuda::synchronize(exec.stream);
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / calls;
+    return seconds_since(start) / calls;
 }
 
 // Two warm-ups, then at least five calls and `budget` seconds.

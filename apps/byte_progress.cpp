@@ -1,11 +1,8 @@
 #include "apps/byte_progress.h"
 
-#include "apps/progress.h"
-
-#include <cstdio>
+#include <cmath>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 namespace apps {
 
@@ -16,7 +13,7 @@ std::string bytes_text(double bytes) {
     return fmt::format("{:.0f} bytes", bytes);
 }
 
-ByteProgress::ByteProgress() : terminal_(isatty(STDERR_FILENO) != 0), begin_(Clock::now()), shown_(begin_) {}
+ByteProgress::ByteProgress() : begin_(Clock::now()), shown_(begin_) {}
 
 void ByteProgress::show(const std::string& what, std::int64_t done, std::int64_t of, std::int64_t text_bytes) {
     Clock::time_point now = Clock::now();
@@ -24,28 +21,14 @@ void ByteProgress::show(const std::string& what, std::int64_t done, std::int64_t
         what_ = what;
         begin_ = now;
     }
-    if (std::chrono::duration<double>(now - shown_).count() < (terminal_ ? 0.1 : 5.0)) return;
+    if (std::chrono::duration<double>(now - shown_).count() < (line_.terminal() ? 0.1 : 5.0)) return;
     shown_ = now;
     double seconds = std::chrono::duration<double>(now - begin_).count(),
            share = of > 0 ? static_cast<double>(done) / static_cast<double>(of) : 0;
     double speed = seconds > 0 ? static_cast<double>(text_bytes) / seconds : 0;
     std::string text =
         fmt::format("{}  {:3.0f} %  {} of text  {}/s", what, 100 * share, bytes_text(static_cast<double>(text_bytes)), bytes_text(speed));
-    if (terminal_) {
-        constexpr int kWidth = 24;
-        std::string bar;
-        for (int i = 0; i < kWidth; ++i) bar += i < share * kWidth ? "━" : "─";
-        fmt::print(stderr, "\r\033[K{} {}", bar, text);
-        std::fflush(stderr);
-        open_ = true;
-    } else {
-        fmt::print(stderr, "{}\n", text);
-    }
-}
-
-void ByteProgress::end() {
-    if (open_) fmt::print(stderr, "\n");
-    open_ = false;
+    line_.show(static_cast<int>(std::ceil(share * StatusLine::kWidth)), text);
 }
 
 }  // namespace apps

@@ -1,4 +1,6 @@
 #pragma once
+#include "apps/status_line.h"
+
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -16,12 +18,12 @@ class ByteProgress {
     // `text_bytes`: of text so far, whose speed is shown. Cheap enough to be called for each block.
     void show(const std::string& what, std::int64_t done, std::int64_t of, std::int64_t text_bytes);
     // Ends the line, so that other output can follow.
-    void end();
+    void end() { line_.end(); }
 
   private:
     using Clock = std::chrono::steady_clock;
 
-    bool terminal_, open_ = false;
+    StatusLine line_;
     std::string what_;
     Clock::time_point begin_, shown_;
 };

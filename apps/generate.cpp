@@ -1,5 +1,6 @@
 #include "apps/byte_progress.h"
 #include "apps/command.h"
+#include "apps/elapsed.h"
 #include "apps/expert_colours.h"
 #include "apps/generation.h"
 #include "apps/loaded_run.h"
@@ -31,8 +32,6 @@ struct GenerateArguments {
     SamplingOptions sampling{.temperature = 0.8};
     int layer = -1;
 };
-
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 // Speed of one answer, on stderr, where it does not mix with the text.
 void print_speed(const LoadedRun& run, std::size_t read, double reading, std::size_t written, double writing) {

@@ -2,6 +2,7 @@
 
 #include "apps/byte_progress.h"
 #include "apps/command.h"
+#include "apps/elapsed.h"
 #include "apps/signals.h"
 #include "data/error.h"
 #include "data/tokenizer.h"
@@ -54,7 +55,7 @@ int run_prepare(data::PrepareOptions options) {
         throw;
     }
     bar.end();
-    print_summary(manifest, options.out, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    print_summary(manifest, options.out, seconds_since(begin));
     return kDone;
 }
 

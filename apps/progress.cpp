@@ -4,7 +4,6 @@
 #include <cstdio>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 namespace apps {
 
@@ -22,33 +21,18 @@ std::string count_text(double count) {
     return fmt::format("{:.0f}", count);
 }
 
-Progress::Progress(std::string label, std::int64_t total_steps)
-    : label_(std::move(label)), total_(total_steps), terminal_(isatty(STDERR_FILENO) != 0) {}
+Progress::Progress(std::string label, std::int64_t total_steps) : label_(std::move(label)), total_(total_steps) {}
 
 void Progress::show(std::int64_t step, double loss, double tokens_per_second, double seconds_left, const std::string& more) {
-    constexpr int kWidth = 24;
-    int filled = total_ > 0 ? static_cast<int>(static_cast<double>(step) / static_cast<double>(total_) * kWidth) : 0;
-    std::string bar;
-    for (int i = 0; i < kWidth; ++i) bar += i < filled ? "━" : "─";
+    int filled = total_ > 0 ? static_cast<int>(static_cast<double>(step) / static_cast<double>(total_) * StatusLine::kWidth) : 0;
     std::string text = fmt::format("{}  step {}/{}  loss {:.4f}  {} tok/s  {} left{}", label_, step, total_, loss,
                                    count_text(tokens_per_second), duration_text(seconds_left), more);
-    if (terminal_) {
-        fmt::print(stderr, "\r\033[K{} {}", bar, text);
-        std::fflush(stderr);
-        open_ = true;
-    } else {
-        fmt::print(stderr, "{}\n", text);
-    }
+    line_.show(filled, text);
 }
 
 void Progress::show_evaluation(std::int64_t step, double bits_per_byte) {
     end();
     fmt::print(stderr, "{}  step {}  {:.4f} bits per byte on valid\n", label_, step, bits_per_byte);
-}
-
-void Progress::end() {
-    if (open_) fmt::print(stderr, "\n");
-    open_ = false;
 }
 
 }  // namespace apps

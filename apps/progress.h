@@ -1,4 +1,6 @@
 #pragma once
+#include "apps/status_line.h"
+
 #include <cstdint>
 #include <string>
 
@@ -17,13 +19,12 @@ class Progress {
     void show(std::int64_t step, double loss, double tokens_per_second, double seconds_left, const std::string& more = "");
     void show_evaluation(std::int64_t step, double bits_per_byte);
     // Ends the line, so that other output can follow.
-    void end();
+    void end() { line_.end(); }
 
   private:
     std::string label_;
     std::int64_t total_;
-    bool terminal_;
-    bool open_ = false;
+    StatusLine line_;
 };
 
 }  // namespace apps
