@@ -9,12 +9,15 @@
 
 namespace engine::kernels::inline ENGINE_DEVICE {
 
-// e^x to 2 ulp (Cody–Waite reduction, Taylor to degree 6 on ±ln2/2); 0 below −87, infinity above 88.7.
-ENGINE_BOTH inline float exp_of(float x) {
-    float clamped = x < -87.0f ? -87.0f : x > 88.72f ? 88.72f : x;
-    float shifted = clamped * 1.44269504f + 12582912.0f;  // 1.5·2²³: the sum's low bits are the nearest integer
+// e^x = fraction·2^whole for −87 ≤ x ≤ 88.72 (Cody–Waite reduction, Taylor to degree 6 on ±ln2/2).
+struct ExpParts {
+    float fraction;
+    std::int32_t whole;
+};
+ENGINE_BOTH inline ExpParts exp_parts(float x) {
+    float shifted = x * 1.44269504f + 12582912.0f;  // 1.5·2²³: the sum's low bits are the nearest integer
     float n = shifted - 12582912.0f;
-    float r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;
+    float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
     float p = 1.0f / 720.0f;
     p = p * r + 1.0f / 120.0f;
     p = p * r + 1.0f / 24.0f;
@@ -22,11 +25,16 @@ ENGINE_BOTH inline float exp_of(float x) {
     p = p * r + 0.5f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
+    return {p, std::bit_cast<std::int32_t>(shifted) - 0x4B400000};
+}
+
+// e^x to 2 ulp; 0 below −87, infinity above 88.7.
+ENGINE_BOTH inline float exp_of(float x) {
+    ExpParts parts = exp_parts(x < -87.0f ? -87.0f : x > 88.72f ? 88.72f : x);
     // 2ⁿ in two factors, so that n = 128 does not overflow on the way.
-    std::int32_t whole = std::bit_cast<std::int32_t>(shifted) - 0x4B400000;
-    std::int32_t half = whole >> 1;
-    float scale1 = std::bit_cast<float>((half + 127) << 23), scale2 = std::bit_cast<float>((whole - half + 127) << 23);
-    float y = p * scale1 * scale2;
+    std::int32_t half = parts.whole >> 1;
+    float scale1 = std::bit_cast<float>((half + 127) << 23), scale2 = std::bit_cast<float>((parts.whole - half + 127) << 23);
+    float y = parts.fraction * scale1 * scale2;
     y = x < -87.0f ? 0.0f : y;
     y = x > 88.72f ? INFINITY : y;
     return x != x ? x : y;
@@ -35,18 +43,8 @@ ENGINE_BOTH inline double exp_of(double x) { return std::exp(x); }
 
 // The same for x ≤ 88, without the tests of what lies above: two thirds of the instructions.
 inline float exp_of_at_most_88(float x) {
-    float clamped = x < -87.0f ? -87.0f : x;
-    float shifted = clamped * 1.44269504f + 12582912.0f;
-    float n = shifted - 12582912.0f;
-    float r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;
-    float p = 1.0f / 720.0f;
-    p = p * r + 1.0f / 120.0f;
-    p = p * r + 1.0f / 24.0f;
-    p = p * r + 1.0f / 6.0f;
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
-    p = p * r + 1.0f;
-    float y = p * std::bit_cast<float>((std::bit_cast<std::int32_t>(shifted) - 0x4B400000 + 127) << 23);
+    ExpParts parts = exp_parts(x < -87.0f ? -87.0f : x);
+    float y = parts.fraction * std::bit_cast<float>((parts.whole + 127) << 23);
     return x < -87.0f ? 0.0f : y;
 }
 inline double exp_of_at_most_88(double x) { return std::exp(x); }
