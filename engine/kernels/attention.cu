@@ -1,29 +1,25 @@
 #include "engine/base/here.h"
 #include "engine/cuda/launch.h"
 #include "engine/kernels/attention.h"
+#include "engine/kernels/running_softmax.cuh"
 
 namespace engine::kernels {
 
 inline namespace ENGINE_DEVICE {
 
-constexpr int kAttentionKeys = 128;
-
-struct AttentionChunk {
-    float p[kAttentionKeys];
-};
-
 // One block a query and head. Keys go by in chunks of one a thread, with a running maximum (Milakov & Gimelshein 2018); thread c keeps
-// output column c, c + 128, …: at most kAttentionKeys columns a pass.
+// output column c, c + 128, …: at most kKeyChunk columns a pass.
 template <class T>
 __global__ void attention_kernel(Rows<T> y, Sum<T>* lse, AttentionInputs<T> in, AttentionShape shape) {
-    auto& chunk = shared_memory<AttentionChunk>();
+    auto& chunk = shared_memory<ChunkProbabilities>();
     Size i = blockIdx.x, h = blockIdx.y, b = blockIdx.z, column = h * shape.Sh, seen = shape.S - shape.T + i + 1;
     const T* q = in.q.row(b * shape.T + i) + column;
     float scale = 1.0f / sqrtf(static_cast<float>(shape.Sh));
-    for (Size base = 0; base < shape.Sh; base += kAttentionKeys) {
+    for (Size base = 0; base < shape.Sh; base += kKeyChunk) {
         Size c = base + threadIdx.x;
-        float most = -INFINITY, sum = 0, total = 0;
-        for (Size first = 0; first < seen; first += kAttentionKeys) {
+        RunningSoftmax softmax;
+        Rows<const T> values = in.v.slice(b * shape.S, shape.S);
+        for (Size first = 0; first < seen; first += kKeyChunk) {
             Size j = first + threadIdx.x;
             float score = 0;
             if (j < seen) {
@@ -31,23 +27,10 @@ __global__ void attention_kernel(Rows<T> y, Sum<T>* lse, AttentionInputs<T> in, 
                 for (Size d = 0; d < shape.Sh; ++d) score += load(q[d]) * load(k[d]);
             }
             score = j < seen ? score * scale : -INFINITY;
-            float larger = block_max(score, -INFINITY);
-            larger = larger > most ? larger : most;
-            float shrink = expf(most - larger);
-            float p = j < seen ? expf(score - larger) : 0.0f;
-            chunk.p[threadIdx.x] = p;
-            sum = sum * shrink + block_sum(p);
-            total *= shrink;
-            __syncthreads();
-            if (c < shape.Sh) {
-                Size count = seen - first < kAttentionKeys ? seen - first : kAttentionKeys;
-                for (Size n = 0; n < count; ++n) total += chunk.p[n] * load(in.v.row(b * shape.S + first + n)[column + c]);
-            }
-            __syncthreads();
-            most = larger;
+            softmax.add_chunk(chunk, score, j < seen, values, column, first, seen, c, shape.Sh);
         }
-        if (c < shape.Sh) y.row(b * shape.T + i)[column + c] = store<T>(total / sum);
-        if (base == 0 && threadIdx.x == 0) lse[(b * shape.H + h) * shape.T + i] = most + logf(sum);
+        if (c < shape.Sh) y.row(b * shape.T + i)[column + c] = store<T>(softmax.result());
+        if (base == 0 && threadIdx.x == 0) lse[(b * shape.H + h) * shape.T + i] = softmax.log_sum_exp();
     }
 }
 
@@ -56,7 +39,7 @@ __global__ void attention_kernel(Rows<T> y, Sum<T>* lse, AttentionInputs<T> in, 
 template <class D, class T>
 void attention(Exec& exec, Rows<T> y, Sum<T>* lse, const AttentionInputs<T>& in, AttentionShape shape) {
     dim3 grid(static_cast<unsigned>(shape.T), static_cast<unsigned>(shape.H), static_cast<unsigned>(shape.B));
-    launch("attention_kernel", attention_kernel<T>, grid, kAttentionKeys, 0, exec.stream, y, lse, in, shape);
+    launch("attention_kernel", attention_kernel<T>, grid, kKeyChunk, 0, exec.stream, y, lse, in, shape);
 }
 
 template void attention<Here, float>(Exec&, Rows<float>, float*, const AttentionInputs<float>&, AttentionShape);

@@ -1,16 +1,11 @@
 #include "engine/base/here.h"
 #include "engine/cuda/launch.h"
+#include "engine/kernels/running_softmax.cuh"
 #include "engine/kernels/xl_attention.h"
 
 namespace engine::kernels {
 
 inline namespace ENGINE_DEVICE {
-
-constexpr int kKeyChunk = 128;
-
-struct ChunkProbabilities {
-    float p[kKeyChunk];
-};
 
 // One block a query and head. Keys go by in chunks of one a thread, with a running maximum (Milakov & Gimelshein 2018); thread c keeps
 // output column c, c + 128, …: at most kKeyChunk columns a pass.
@@ -23,7 +18,8 @@ __global__ void xl_attention_kernel(Rows<T> y, Sum<T>* lse, XlAttentionInputs<T>
     float scale = load(*in.scale);
     for (Size base = 0; base < shape.Sh; base += kKeyChunk) {
         Size c = base + threadIdx.x;
-        float most = -INFINITY, sum = 0, total = 0;
+        RunningSoftmax softmax;
+        Rows<const T> values = in.v.slice(b * shape.S, shape.S);
         for (Size first = 0; first < seen; first += kKeyChunk) {
             Size j = first + threadIdx.x;
             float score = -INFINITY;
@@ -37,23 +33,10 @@ __global__ void xl_attention_kernel(Rows<T> y, Sum<T>* lse, XlAttentionInputs<T>
                 }
                 score = (content + position) * scale;
             }
-            float larger = block_max(score, -INFINITY);
-            larger = larger > most ? larger : most;
-            float shrink = expf(most - larger);
-            float p = j < seen ? expf(score - larger) : 0.0f;
-            chunk.p[threadIdx.x] = p;
-            sum = sum * shrink + block_sum(p);
-            total *= shrink;
-            __syncthreads();
-            if (c < shape.Sh) {
-                Size count = seen - first < kKeyChunk ? seen - first : kKeyChunk;
-                for (Size n = 0; n < count; ++n) total += chunk.p[n] * load(in.v.row(b * shape.S + first + n)[column + c]);
-            }
-            __syncthreads();
-            most = larger;
+            softmax.add_chunk(chunk, score, j < seen, values, column, first, seen, c, shape.Sh);
         }
-        if (c < shape.Sh) y.row(b * shape.T + i)[column + c] = store<T>(total / sum);
-        if (base == 0 && threadIdx.x == 0) lse[(b * shape.H + h) * shape.T + i] = most + logf(sum);
+        if (c < shape.Sh) y.row(b * shape.T + i)[column + c] = store<T>(softmax.result());
+        if (base == 0 && threadIdx.x == 0) lse[(b * shape.H + h) * shape.T + i] = softmax.log_sum_exp();
     }
 }
 
