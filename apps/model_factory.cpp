@@ -40,9 +40,17 @@ nn::FeedForwardMaker feed_forward_maker(const Config& config, Size layers) {
         dense.set("activation", ffn.dense_activation);
         dense.set("bias", config.model.bias);
     }
-    return [&method, options = ffn.options, dense, chosen](const nn::LayerPlace& place) {
-        if (chosen[static_cast<std::size_t>(place.layer)]) return moe::make_feed_forward(method, options, place);
-        return moe::make_feed_forward(moe::method_named("dense"), dense, place);
+    expect(!ffn.share_values || method.memory == moe::Memory::gated_values, "config",
+           "ffn.share_values is for memory-plus: got ffn.method = \"{}\"; hint: leave it out", ffn.method);
+    // The first layer that has the method owns the values of all.
+    auto owner = std::make_shared<nn::Parameter*>(nullptr);
+    return [&method, options = ffn.options, dense, chosen, shares = ffn.share_values, owner](const nn::LayerPlace& place) {
+        if (!chosen[static_cast<std::size_t>(place.layer)]) return moe::make_feed_forward(moe::method_named("dense"), dense, place);
+        nn::LayerPlace at = place;
+        at.values = *owner;
+        auto layer = moe::make_feed_forward(method, options, at);
+        if (shares && *owner == nullptr) *owner = moe::value_table(*layer);
+        return layer;
     };
 }
 

@@ -144,12 +144,13 @@ void TrainingRun::log_step() {
 }
 
 void TrainingRun::log_routing(const nn::LayerReport& report) {
-    if (!report.routing.ids.defined() || !report.routing.logits_NE.defined()) return;
+    bool by_logits = report.routing.cells == 0 && report.routing.logits_NE.defined();
+    Size cells = by_logits ? report.routing.logits_NE.size(-1) : report.routing.cells;
+    if (!report.routing.ids.defined() || cells == 0) return;
     std::vector<std::int32_t> ids = all_rows<std::int32_t>(exec_, report.routing.ids);
     std::vector<double> gates = all_rows<double>(exec_, report.routing.gates);
     if (!is_first()) return;
-    int experts = static_cast<int>(report.routing.logits_NE.size(-1));
-    routing_->write(routing_record(state_.step, report.layer, routing_metrics(ids, gates, experts)));
+    routing_->write(routing_record(state_.step, report.layer, routing_metrics(ids, gates, static_cast<int>(cells))));
 }
 
 void TrainingRun::evaluate() {

@@ -128,6 +128,14 @@ streams = 2
 )";
 }
 
+void SmallRuns::set_feed_forward(const std::string& lines) const {
+    std::stringstream text;
+    text << std::ifstream(folder_ / "run.toml").rdbuf();
+    std::string toml = text.str();
+    std::size_t begin = toml.find("[ffn]\n") + 6, end = toml.find("[train]");
+    std::ofstream(folder_ / "run.toml") << toml.replace(begin, end - begin, lines + "\n");
+}
+
 Arguments SmallRuns::train(const std::string& out, const Arguments& settings) const {
     Arguments arguments{"train", "-c", (folder_ / "run.toml").string(), "--out", (folder_ / out).string()};
     for (const std::string& setting : settings) {

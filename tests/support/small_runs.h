@@ -32,6 +32,8 @@ double peak_resident_bytes(const Arguments& arguments);
 class SmallRuns {
   public:
     SmallRuns();
+    // Puts other lines into the configuration's [ffn].
+    void set_feed_forward(const std::string& lines) const;
     // `train` into `out` with more --set assignments.
     Arguments train(const std::string& out, const Arguments& settings = {}) const;
     std::filesystem::path operator/(const std::string& name) const { return folder_ / name; }

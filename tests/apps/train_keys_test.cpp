@@ -1,0 +1,75 @@
+// Whole runs of product keys: what a resume, other ranks and evaluation must keep, the query norm's statistics among it.
+#include "tests/support/small_runs.h"
+
+#include <fstream>
+
+#include <doctest/doctest.h>
+
+using namespace tests;
+
+namespace {
+
+const char* kPeer = "method = \"peer\"\nsub_keys = 4\nheads = 2\nk = 3\nquery_size = 4\nquery_norm = \"batch\"";
+const char* kMemory =
+    "method = \"memory-plus\"\nshare_values = true\nsub_keys = 4\nheads = 2\nk = 3\nquery_size = 4\nquery_norm = \"layer\"";
+const char* kLowRank = "method = \"lorkm\"\ncells = 1100\nrank = 3\nk = 5";
+
+void check_equal_runs(const std::filesystem::path& a, const std::filesystem::path& b) {
+    CHECK(metrics_of(a) == metrics_of(b));
+    CHECK(tensors_of(a / "checkpoints/step-12") == tensors_of(b / "checkpoints/step-12"));
+}
+
+}  // namespace
+
+TEST_CASE("runs of keys and cells stop and go on, and have equal bits on 1, 2 and 4 virtual ranks") {
+    for (const char* method : {kPeer, kMemory, kLowRank}) {
+        CAPTURE(method);
+        SmallRuns runs;
+        runs.set_feed_forward(method);
+        REQUIRE(run_program(runs.train("whole")).code == 0);
+        CHECK(run_program(runs.train("parts", {"--stop-at=5"})).code == 75);
+        CHECK(run_program(runs.train("parts")).code == 0);
+        check_equal_runs(runs / "whole", runs / "parts");
+        for (const char* ranks : {"parallel.ranks=2", "parallel.ranks=4"}) {
+            CHECK(run_program(runs.train(ranks, {ranks})).code == 0);
+            check_equal_runs(runs / "whole", runs / ranks);
+        }
+    }
+}
+
+TEST_CASE("a run with accumulation keeps the running statistics that its passes left, and evaluates and generates with them") {
+    SmallRuns runs;
+    runs.set_feed_forward(kPeer);
+    REQUIRE(run_program(runs.train("run", {"train.accumulate=2", "train.lr_scale.values=4", "train.lr_scale.query=0.5"})).code == 0);
+    auto tensors = tensors_of(runs / "run/checkpoints/step-12");
+    const auto& mean = tensors.at("model.safetensors blocks.0.ffn.query_norm.mean");
+    CHECK(mean != std::vector<double>(mean.size(), 0.0));
+    CHECK(run_program({"eval", (runs / "run").string(), "--json"}).code == 0);
+    CHECK(run_program({"generate", (runs / "run").string(), "--prompt", "the moon", "--max-tokens", "3", "--json"}).code == 0);
+}
+
+TEST_CASE("layers of memory-plus that share their values have one table, written once") {
+    SmallRuns runs;
+    runs.set_feed_forward(kMemory);
+    REQUIRE(run_program(runs.train("run", {"train.steps=1", "train.schedule_steps=1"})).code == 0);
+    auto tensors = tensors_of(runs / "run/checkpoints/step-1");
+    CHECK(tensors.contains("model.safetensors blocks.0.ffn.values"));
+    CHECK_FALSE(tensors.contains("model.safetensors blocks.1.ffn.values"));
+    CHECK(tensors.contains("model.safetensors blocks.1.ffn.subkeys"));
+    runs.set_feed_forward("method = \"pkm\"\nshare_values = true\nsub_keys = 4\nheads = 2\nk = 3\nquery_size = 4");
+    CHECK(run_program(runs.train("other")).errors.find("ffn.share_values is for memory-plus") != std::string::npos);
+}
+
+TEST_CASE("moe.jsonl tells how the cells of product keys are used") {
+    SmallRuns runs;
+    runs.set_feed_forward(kLowRank);
+    REQUIRE(run_program(runs.train("run", {"train.steps=2", "train.schedule_steps=2"})).code == 0);
+    std::ifstream in(runs / "run/moe.jsonl");
+    std::string line;
+    REQUIRE(std::getline(in, line));
+    nlohmann::json record = nlohmann::json::parse(line);
+    CHECK(record["cells"] == 1100);
+    CHECK(record["load"].size() == 550);
+    CHECK(record["usage"] > 0.0);
+    CHECK(record["usage"] < 1.0);
+}
