@@ -38,7 +38,7 @@ void measure_step(const Config& config, nn::LanguageModel& model, Pool& pool, Pl
     auto bytes = [](const Tensor& tensor) { return tensor.bytes(); };
     bool has_master = store.compute().address() != store.master().address();
     plan.memory_bytes["parameters"] = bytes(store.master()) + (has_master ? bytes(store.compute()) : 0);
-    plan.memory_bytes["gradients"] = bytes(store.gradient());
+    plan.memory_bytes["gradients"] = bytes(store.pass_gradient());
     plan.memory_bytes["optimizer"] = bytes(store.moment1()) + bytes(store.moment2());
     nn::Trainer trainer(exec, model, store, optimizer_options(config), layout.passes);
     if (layout.passes > 1) plan.memory_bytes["gradients"] *= 2;

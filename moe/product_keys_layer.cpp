@@ -90,9 +90,9 @@ void ProductKeysLayer::add_parameters(const Method& method, const nn::LayerPlace
     if (memory_ == Memory::gated_values && place.values != nullptr) {
         expect(place.values->shape == Shape{M, C}, "ffn", "shared values do not fit: got {}, expected ({}, {})", place.values->shape.text(),
                M, C);
-        values_ = place.values;
+        add_use(values_, *place.values);
     } else {
-        add(own_values_, "values", {M, C}, values, "values");
+        add(values_, "values", {M, C}, values, "values");
     }
     if (memory_ == Memory::gated_values) {
         add(swilu_, "swilu.w", {C, C}, rows);
@@ -120,16 +120,16 @@ Var ProductKeysLayer::cell_weights(Tape& tape, const Var& x_NC, const Var& score
 nn::FeedForwardResult ProductKeysLayer::forward(Tape& tape, const Var& x_NC, const nn::RowContext&) {
     nn::FeedForwardResult result;
     if (all_cells_) {
-        result.y_NC = ops::all_cells(tape, x_NC, subkeys_.var, values_->var);
+        result.y_NC = ops::all_cells(tape, x_NC, subkeys_.var, values_.var);
         return result;
     }
     Size N = x_NC.shape().rows(), M = keys_.sub_keys * keys_.sub_keys;
     ops::KeyChoice choice = ops::product_keys(tape, query_ ? query_->forward(tape, x_NC) : x_NC, subkeys_.var, keys_);
-    ops::ChosenRows rows = ops::chosen_rows(tape.exec(), choice.ids_NJ, M, tape.records({x_NC, values_->var}));
+    ops::ChosenRows rows = ops::chosen_rows(tape.exec(), choice.ids_NJ, M, tape.records({x_NC, values_.var}));
     Tensor gates;
     Var weights = cell_weights(tape, x_NC, choice.scores_NJ, rows, gates);
     weights = engine::ops::dropout(tape, weights, hidden_dropout_, nn::random_site(layer_, nn::Purpose::hidden));
-    result.y_NC = ops::row_combine(tape, weights, values_->var, rows, x_NC.shape());
+    result.y_NC = ops::row_combine(tape, weights, values_.var, rows, x_NC.shape());
     if (memory_ == Memory::gated_values) {
         Var gate = engine::ops::linear(tape, x_NC, swilu_.var);
         Var gated = engine::ops::activation(tape, gate, engine::ops::Activation::silu, result.y_NC);

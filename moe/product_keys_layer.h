@@ -20,7 +20,7 @@ class ProductKeysLayer final : public nn::FeedForward {
     engine::Size active_parameters() const override;
 
     // The table that other layers of a model may share (LayerPlace::values).
-    nn::Parameter& values() { return *values_; }
+    nn::Parameter& values() { return values_; }
 
   private:
     void read_selector(const Method& method, const nn::OptionTable& options);
@@ -42,8 +42,7 @@ class ProductKeysLayer final : public nn::FeedForward {
     engine::ops::Activation activation_ = engine::ops::Activation::identity;
     float hidden_dropout_;
     std::optional<KeyQuery> query_;
-    nn::Parameter subkeys_, cell_keys_, gate_keys_, own_values_, swilu_, out_;
-    nn::Parameter* values_ = &own_values_;
+    nn::Parameter subkeys_, cell_keys_, gate_keys_, values_, swilu_, out_;
 };
 
 }  // namespace moe

@@ -10,6 +10,12 @@ void Module::add(Parameter& parameter, std::string name, Shape shape, Initial in
     parameters_.emplace_back(std::move(name), &parameter);
 }
 
+void Module::add_use(Parameter& use, Parameter& owner) {
+    use.shape = owner.shape;
+    use.owner = owner.owner != nullptr ? owner.owner : &owner;
+    uses_.push_back(&use);
+}
+
 void Module::add(State& state, std::string name, Shape shape, Dtype dtype, Initial initial) {
     state.shape = shape;
     state.dtype = dtype;
@@ -29,6 +35,11 @@ void Module::collect(const std::string& prefix, std::vector<Parameter*>& paramet
         states.push_back(state);
     }
     for (Child& child : children_) child.module->collect(prefix + child.name + ".", parameters, states);
+}
+
+void Module::collect_uses(std::vector<Parameter*>& uses) const {
+    uses.insert(uses.end(), uses_.begin(), uses_.end());
+    for (const Child& child : children_) child.module->collect_uses(uses);
 }
 
 }  // namespace nn

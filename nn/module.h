@@ -16,9 +16,12 @@ class Module {
 
     // Every parameter and state below, own first, then the children's in order of registration. `prefix` is put before the names.
     void collect(const std::string& prefix, std::vector<Parameter*>& parameters, std::vector<State*>& states);
+    // The parameters below that are further uses of others; they have no name.
+    void collect_uses(std::vector<Parameter*>& uses) const;
 
   protected:
     void add(Parameter& parameter, std::string name, Shape shape, Initial initial, std::string part = "");
+    void add_use(Parameter& use, Parameter& owner);
     void add(State& state, std::string name, Shape shape, Dtype dtype, Initial initial);
     void add(Module& child, std::string name);
 
@@ -29,6 +32,7 @@ class Module {
     };
     std::vector<std::pair<std::string, Parameter*>> parameters_;
     std::vector<std::pair<std::string, State*>> states_;
+    std::vector<Parameter*> uses_;
     std::vector<Child> children_;
 };
 

@@ -24,6 +24,9 @@ struct Parameter {
     std::string part;    // key of train.lr_scale, e.g. "values"; empty: factor 1
     bool decays = true;  // weight decay: matrices by default
     Var var;             // compute copy and gradient; set by the store
+    // Not null: one more use of another module's parameter, with its values. Every use's gradient is summed over all micro-shards by itself
+    // and then added to the owner's, so that its bits are those of any number of ranks.
+    Parameter* owner = nullptr;
 };
 
 // A tensor without gradient that is saved with the weights: a router's bias, a hash table, running statistics. A training step may leave

@@ -2,9 +2,12 @@
 
 #include "engine/base/visit.h"
 #include "engine/kernels/cast.h"
+#include "engine/kernels/elementwise.h"
 #include "engine/memory/memory_log.h"
 #include "engine/tensor/transfer.h"
 #include "nn/init.h"
+
+#include <algorithm>
 
 namespace nn {
 
@@ -25,16 +28,17 @@ ParameterStore::ParameterStore(Exec& exec, Module& module, Dtype dtype, std::uin
     MemoryScope scope("parameters");
     std::vector<Parameter*> parameters;
     module.collect("", parameters, states_);
-    for (Parameter* parameter : parameters) {
-        Size count = padded_elements(parameter->shape, dtype);
-        places_.push_back({parameter, elements_, count});
-        elements_ += count;
-    }
+    for (Parameter* parameter : parameters) place(*parameter, places_, elements_);
+    std::vector<Parameter*> uses;
+    module.collect_uses(uses);
+    Size all_uses = elements_;
+    for (Parameter* use : uses) place(*use, uses_, all_uses);
     Dtype wide = sum_dtype(dtype);
     master_ = zeros(exec, {elements_}, wide);
     compute_ = dtype == wide ? master_ : zeros(exec, {elements_}, dtype);
     if (trains) {
-        gradient_ = zeros(exec, {elements_}, wide);
+        pass_gradient_ = zeros(exec, {all_uses}, wide);
+        gradient_ = pass_gradient_.view_at(0, {elements_}, elements_);
         moment1_ = zeros(exec, {elements_}, wide);
         moment2_ = zeros(exec, {elements_}, wide);
     }
@@ -46,12 +50,22 @@ ParameterStore::ParameterStore(Exec& exec, Module& module, Dtype dtype, std::uin
         Tensor value = view(compute_, place);
         parameter.var = trains ? Var::parameter(value, view(gradient_, place)) : Var(value);
     }
+    for (const Place& use : uses_) {
+        Tensor value = use.parameter->owner->var.value();
+        use.parameter->var = trains ? Var::parameter(value, view(pass_gradient_, use)) : Var(value);
+    }
     refresh_compute(exec);
     for (State* state : states_) {
         if (is_floating(state->dtype)) state->dtype = wide;
         state->value = zeros(exec, state->shape, state->dtype);
         if (values == Values::initial) copy_from_host(exec, state->value, state->initial(state->shape, seed_for(seed, state->name)));
     }
+}
+
+void ParameterStore::place(Parameter& parameter, std::vector<Place>& places, Size& elements) const {
+    Size count = padded_elements(parameter.shape, dtype_);
+    places.push_back({&parameter, elements, count});
+    elements += count;
 }
 
 Size ParameterStore::parameter_count() const {
@@ -66,12 +80,24 @@ Tensor ParameterStore::view(const Tensor& flat, const Place& place) const {
 }
 
 void ParameterStore::begin_pass() {
-    for (const Place& place : places_) place.parameter->var.forget_grad();
+    for (const auto* places : {&places_, &uses_}) {
+        for (const Place& place : *places) place.parameter->var.forget_grad();
+    }
 }
 
 void ParameterStore::end_pass(Exec& exec) {
-    for (const Place& place : places_) {
-        if (!place.parameter->var.has_grad()) fill_zero(exec, view(gradient_, place));
+    for (const auto* places : {&places_, &uses_}) {
+        for (const Place& place : *places) {
+            if (!place.parameter->var.has_grad()) fill_zero(exec, view(pass_gradient_, place));
+        }
+    }
+}
+
+void ParameterStore::add_uses(Exec& exec) {
+    for (const Place& use : uses_) {
+        Tensor sum = view(gradient_, *std::ranges::find(places_, use.parameter->owner, &Place::parameter));
+        Tensor share = view(pass_gradient_, use);
+        visit(exec, sum.dtype(), [&]<class D, class T>(On<D, T>) { kernels::add_into<D, T>(exec, sum.rows<T>(), share.rows<T>()); });
     }
 }
 

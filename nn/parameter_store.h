@@ -32,6 +32,8 @@ class ParameterStore {
     const Tensor& master() const { return master_; }
     const Tensor& compute() const { return compute_; }
     const Tensor& gradient() const { return gradient_; }
+    // The gradients of all uses: those that gradient() holds, then further uses' of shared parameters. What a pass sums over its ranks.
+    const Tensor& pass_gradient() const { return pass_gradient_; }
     const Tensor& moment1() const { return moment1_; }
     const Tensor& moment2() const { return moment2_; }
     // A parameter's view of a flat buffer.
@@ -40,17 +42,21 @@ class ParameterStore {
     // Forgets all gradients, before a pass; and writes zeros where the pass left none, after it.
     void begin_pass();
     void end_pass(engine::Exec& exec);
+    // After the ranks' sum: every further use's gradient joins its owner's.
+    void add_uses(engine::Exec& exec);
     // New master values were written: refreshes the compute copy.
     void refresh_compute(engine::Exec& exec);
     // Every state that has a `next` takes it.
     void advance_states();
 
   private:
+    void place(Parameter& parameter, std::vector<Place>& places, Size& elements) const;
+
     Dtype dtype_;
     Size elements_ = 0;
-    std::vector<Place> places_;
+    std::vector<Place> places_, uses_;  // uses: places in pass_gradient
     std::vector<State*> states_;
-    Tensor master_, compute_, gradient_, moment1_, moment2_;
+    Tensor master_, compute_, gradient_, pass_gradient_, moment1_, moment2_;
 };
 
 }  // namespace nn

@@ -46,12 +46,13 @@ std::vector<LayerReport> Trainer::pass(const Tensor& ids_BT, const Tensor& targe
     store_.end_pass(exec_);
 
     if (exec_.communicator != nullptr) {
-        exec_.communicator->tree_sum(exec_, store_.gradient());
+        exec_.communicator->tree_sum(exec_, store_.pass_gradient());
         Tensor all(exec_, {shard_sums.shape().elements() * exec_.communicator->size()}, shard_sums.dtype());
         Tensor all_rows = all.reshaped({exec_.communicator->size(), shard_sums.shape().elements()});
         exec_.communicator->all_gather(exec_, all_rows, shard_sums.reshaped({1, shard_sums.shape().elements()}));
         shard_sums = all;
     }
+    store_.add_uses(exec_);
     pass_losses_.push_back(shard_sums);
     if (accumulate_ > 1) {
         if (passes_ == 0) {

@@ -55,7 +55,10 @@ TransformerXl::TransformerXl(const TransformerXlOptions& options, const FeedForw
         add(*blocks_.back(), "blocks." + std::to_string(layer));
     }
     add(norm_, "norm");
-    if (options.tied) return;
+    if (options.tied) {
+        add_use(head_, embedding_);
+        return;
+    }
     add(head_, "head.w", {C, V}, uniform(1.0 / std::sqrt(at(C))));
     add(head_bias_, "head.b", {V}, uniform(1.0 / std::sqrt(at(C))));
 }
@@ -76,7 +79,7 @@ Var TransformerXl::add_feed_forward(Tape& tape, const Var& x_BTC, const Block& b
 Var TransformerXl::logits(Tape& tape, const Var& x_BTC) const {
     MemoryScope scope("head");
     Var x = ops::dropout(tape, norm_.forward(tape, x_BTC), options_.dropout, random_site(-1, Purpose::head_input));
-    return options_.tied ? ops::tied_head(tape, x, embedding_.var) : ops::linear_wide(tape, x, head_.var, head_bias_.var);
+    return options_.tied ? ops::tied_head(tape, x, head_.var) : ops::linear_wide(tape, x, head_.var, head_bias_.var);
 }
 
 ModelResult TransformerXl::forward(Tape& tape, const Tensor& ids_BT, ModelMemory& memory, double loss_scale) {

@@ -81,6 +81,15 @@ TEST_CASE("threads, virtual ranks and what memory held before do not change a bi
     }
 }
 
+TEST_CASE("an embedding that is also the head has equal bits on 1, 2 and 4 virtual ranks") {
+    SmallRuns runs;
+    REQUIRE(run_program(runs.train("one", {"model.tied=true"})).code == 0);
+    for (const char* ranks : {"parallel.ranks=2", "parallel.ranks=4"}) {
+        CHECK(run_program(runs.train(ranks, {"model.tied=true", ranks})).code == 0);
+        check_equal_runs(runs / "one", runs / ranks, 12);
+    }
+}
+
 TEST_CASE("moe.jsonl has a record for each layer and log step, whose loads are those of its experts") {
     SmallRuns runs;
     REQUIRE(run_program(runs.train("run")).code == 0);

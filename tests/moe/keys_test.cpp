@@ -255,29 +255,34 @@ TEST_CASE("several layers may share one table of values, which then sums their g
     const moe::Method& method = moe::method_named("memory-plus");
     struct Both : nn::Module {
         std::unique_ptr<nn::FeedForward> first, second;
-    };
-    auto owner = moe::make_feed_forward(method, options, {6, 0, 2});
-    nn::Parameter* values = moe::value_table(*owner);
-    REQUIRE(values != nullptr);
-    auto user = moe::make_feed_forward(method, options, {6, 1, 2, values});
-    std::vector<nn::Parameter*> own;
-    std::vector<nn::State*> states;
-    user->collect("", own, states);
-    for (nn::Parameter* parameter : own) CHECK(parameter->name != "values");
-    nn::ParameterStore store(exec, *owner, Dtype::f32, 1, true), other(exec, *user, Dtype::f32, 2, true);
+        Both(const moe::Method& method, const nn::OptionTable& options) {
+            first = moe::make_feed_forward(method, options, {6, 0, 2});
+            second = moe::make_feed_forward(method, options, {6, 1, 2, moe::value_table(*first)});
+            add(*first, "0"), add(*second, "1");
+        }
+    } layers(method, options);
+    nn::ParameterStore store(exec, layers, Dtype::f32, 1, true);
+    const auto& places = store.places();
+    auto named = [](const char* name) { return [name](const auto& place) { return place.parameter->name == name; }; };
+    auto values = std::ranges::find_if(places, named("0.values"));
+    REQUIRE(values != places.end());
+    CHECK(std::ranges::none_of(places, named("1.values")));
     auto gradient = [&](bool one, bool two) {
-        store.begin_pass(), other.begin_pass();
+        store.begin_pass();
         Tape tape(exec);
         Var x(from_host(exec, {5, 6}, Dtype::f32, random_values(30, 1)));
-        for (nn::FeedForward* layer : {one ? owner.get() : nullptr, two ? user.get() : nullptr}) {
+        for (nn::FeedForward* layer : {one ? layers.first.get() : nullptr, two ? layers.second.get() : nullptr}) {
             if (layer != nullptr)
                 layer->forward(tape, x, {}).y_NC.give_grad(exec, from_host(exec, {5, 6}, Dtype::f32, random_values(30, 2)));
         }
         tape.backward();
-        return to_host<float>(exec, values->var.grad());
+        store.end_pass(exec);
+        store.add_uses(exec);
+        return to_host<float>(exec, store.view(store.gradient(), *values));
     };
     auto first = gradient(true, false), second = gradient(false, true), both = gradient(true, true);
-    for (std::size_t i = 0; i < both.size(); ++i) CHECK(both[i] == second[i] + first[i]);
+    CHECK(first != second);
+    for (std::size_t i = 0; i < both.size(); ++i) CHECK(both[i] == first[i] + second[i]);
 }
 
 TEST_CASE("impossible options of product keys are refused with the rule and the nearest valid value") {

@@ -133,6 +133,7 @@ TEST_CASE("every parameter's gradient equals finite differences of loss and bala
         store.begin_pass();
         objective(true);
         store.end_pass(exec);
+        store.add_uses(exec);
         for (const auto& place : store.places()) {
             Tensor value = place.parameter->var.value();
             std::vector<double> gradient = to_host<double>(exec, place.parameter->var.grad()), values = to_host<double>(exec, value);
