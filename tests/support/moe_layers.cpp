@@ -31,7 +31,7 @@ struct Built {
     StepScalars scalars;
 
     Built(Exec& exec, Dtype dtype, const LayerCase& c, const Table& fixed) {
-        layer = moe::make_feed_forward(moe::method_named(c.method), options_of(c.options), {c.C, 0, 2});
+        layer = moe::make_feed_forward(c.row != nullptr ? *c.row : moe::method_named(c.method), options_of(c.options), {c.C, 0, 2});
         std::vector<nn::Parameter*> parameters;
         std::vector<nn::State*> states;
         layer->collect("", parameters, states);

@@ -21,6 +21,7 @@ struct LayerCase {
     Size sequence_length = 0;  // T; 0: none
     std::vector<std::int32_t> token_ids = {};
     bool training = true;
+    const moe::Method* row = nullptr;  // one that is not in the table; else the table's, by `method`
 };
 
 nn::OptionTable options_of(const std::string& text);
