@@ -60,7 +60,8 @@ struct Config {
         double lr = 2.5e-4;
         Size warmup = 0;
         std::string schedule = "cosine";
-        Factors lr_scale;
+        Factors lr_scale, decay_scale;
+        std::string table_rows = "all";
         double clip = 0, weight_decay = 0, beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
         std::string dtype = "float32", device = "cpu";
         Size threads = 0, log_every = 10, eval_every = 0, save_every = 0, keep = 2;

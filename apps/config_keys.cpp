@@ -68,6 +68,8 @@ std::vector<ConfigKey> make_keys() {
         word("train", "schedule", &C::train, &T::schedule, {"cosine", "linear", "constant", "wsd"}, "how the rate falls"),
         key("train", "schedule_steps", &C::train, &T::schedule_steps, 1, kMost, "steps of the fall (default: steps - warmup)"),
         key("train", "lr_scale", &C::train, &T::lr_scale, 0, 1e6, "a table: part of the model, factor of its rate"),
+        key("train", "decay_scale", &C::train, &T::decay_scale, 0, 1e6, "a table: part of the model, factor of its weight decay"),
+        word("train", "table_rows", &C::train, &T::table_rows, {"all", "touched"}, "rows of tables of cells that AdamW updates"),
         key("train", "clip", &C::train, &T::clip, 0, kAnyReal, "largest norm of the gradient; 0: any"),
         key("train", "weight_decay", &C::train, &T::weight_decay, 0, 1e3, "AdamW's decay"),
         key("train", "beta1", &C::train, &T::beta1, 0, 0.999999999, "AdamW's first moment"),

@@ -170,10 +170,12 @@ void set_config(Config& config, const std::string& assignment) {
         std::string key = dot == std::string::npos ? name : name.substr(dot + 1);
         // One part of a table: train.lr_scale.values=4.
         std::size_t inner = key.find('.');
-        if (section == "train" && inner != std::string::npos && key.substr(0, inner) == "lr_scale") {
-            Factors before = config.train.lr_scale;
-            assign(config, section, "lr_scale", toml::table{{key.substr(inner + 1), *table.get("value")}});
-            for (const auto& [part, factor] : before) config.train.lr_scale.try_emplace(part, factor);
+        std::string outer = key.substr(0, inner);
+        if (section == "train" && inner != std::string::npos && (outer == "lr_scale" || outer == "decay_scale")) {
+            Factors& factors = outer == "lr_scale" ? config.train.lr_scale : config.train.decay_scale;
+            Factors before = factors;
+            assign(config, section, outer, toml::table{{key.substr(inner + 1), *table.get("value")}});
+            for (const auto& [part, factor] : before) factors.try_emplace(part, factor);
             return;
         }
         assign(config, section, key, *table.get("value"));

@@ -95,7 +95,14 @@ engine::Dtype dtype_named(std::string_view name) {
 
 nn::OptimizerOptions optimizer_options(const Config& config) {
     const Config::Train& t = config.train;
-    return {.beta1 = t.beta1, .beta2 = t.beta2, .eps = t.eps, .weight_decay = t.weight_decay, .clip = t.clip, .lr_scale = t.lr_scale};
+    return {.beta1 = t.beta1,
+            .beta2 = t.beta2,
+            .eps = t.eps,
+            .weight_decay = t.weight_decay,
+            .clip = t.clip,
+            .lr_scale = t.lr_scale,
+            .decay_scale = t.decay_scale,
+            .touched_rows = t.table_rows == "touched"};
 }
 
 }  // namespace apps

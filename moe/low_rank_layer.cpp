@@ -34,6 +34,7 @@ LowRankLayer::LowRankLayer(const nn::OptionTable& options, const nn::LayerPlace&
     add(down_, "keys.down", {channels_, rank_}, nn::normal(over_root(1, channels_)), "keys");
     add(up_, "keys.up", {rank_, cells_}, nn::normal(over_root(of_layers, rank_)), "keys");
     add(values_, "values", {cells_, channels_}, nn::normal(over_root(of_layers, cells_)), "values");
+    values_.is_table = true;
 }
 
 nn::FeedForwardResult LowRankLayer::forward(Tape& tape, const Var& x_NC, const nn::RowContext&) {

@@ -94,6 +94,7 @@ void ProductKeysLayer::add_parameters(const Method& method, const nn::LayerPlace
     } else {
         add(values_, "values", {M, C}, values, "values");
     }
+    for (nn::Parameter* table : {&cell_keys_, &gate_keys_, &values_}) table->is_table = true;
     if (memory_ == Memory::gated_values) {
         add(swilu_, "swilu.w", {C, C}, rows);
         add(out_, "out.w", {C, C}, rows);

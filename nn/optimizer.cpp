@@ -7,28 +7,45 @@
 #include "engine/memory/memory_log.h"
 #include "engine/tensor/transfer.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace nn {
 
 using namespace engine;
 
+namespace {
+
+// The factor of a part; every part that `factors` names must be one of the model's.
+double factor_of(const std::string& part, const std::map<std::string, double>& factors) {
+    auto found = factors.find(part);
+    return found != factors.end() ? found->second : 1.0;
+}
+
+void expect_parts(const ParameterStore& store, const std::map<std::string, double>& factors, const char* key) {
+    for (const auto& [part, factor] : factors) {
+        bool known = std::ranges::any_of(store.places(), [&](const auto& place) { return place.parameter->part == part; });
+        expect(known, "train", "no parameter belongs to the part named in {}: got \"{}\"; hint: remove train.{}.{}", key, part, key, part);
+    }
+}
+
+}  // namespace
+
 Optimizer::Optimizer(Exec& exec, const ParameterStore& store, const OptimizerOptions& options) : options_(options) {
     MemoryScope scope("optimizer");
-    for (const auto& [part, factor] : options.lr_scale) {
-        bool known = false;
-        for (const ParameterStore::Place& place : store.places()) known = known || place.parameter->part == part;
-        expect(known, "train", "no parameter belongs to the part named in lr_scale: got \"{}\"; hint: remove train.lr_scale.{}", part,
-               part);
-    }
+    expect_parts(store, options.lr_scale, "lr_scale");
+    expect_parts(store, options.decay_scale, "decay_scale");
     for (const ParameterStore::Place& place : store.places()) {
-        auto scale = options.lr_scale.find(place.parameter->part);
-        double factor = scale != options.lr_scale.end() ? scale->second : 1.0;
-        double decay = place.parameter->decays ? options.weight_decay : 0.0;
-        if (!groups_.empty() && groups_.back().lr_factor == factor && groups_.back().decay == decay) {
+        const Parameter& parameter = *place.parameter;
+        double factor = factor_of(parameter.part, options.lr_scale);
+        double decay = parameter.decays ? options.weight_decay * factor_of(parameter.part, options.decay_scale) : 0.0;
+        const ParameterStore::Place* table = options.touched_rows && parameter.is_table ? &place : nullptr;
+        bool joins = !groups_.empty() && table == nullptr && groups_.back().table == nullptr && groups_.back().lr_factor == factor &&
+                     groups_.back().decay == decay;
+        if (joins) {
             groups_.back().elements += place.elements;
         } else {
-            groups_.push_back({place.offset, place.elements, factor, decay});
+            groups_.push_back({place.offset, place.elements, factor, decay, table});
         }
     }
     scalars_ = zeros(exec, {static_cast<Size>(sizeof(StepScalars) / sizeof(std::int32_t))}, Dtype::i32);
@@ -53,14 +70,27 @@ void Optimizer::update(Exec& exec, ParameterStore& store) {
         if constexpr (!std::is_same_v<S, bf16>) {
             kernels::clip_by_norm<D, S>(exec, static_cast<StepScalars*>(scalars_.address()), norm_.data<double>(),
                                         store.gradient().data<S>(), store.flat_elements(), options_.clip);
-            for (const Group& group : groups_) {
-                kernels::adamw<D, S>(exec, store.master().data<S>() + group.offset, store.gradient().data<S>() + group.offset,
-                                     store.moment1().data<S>() + group.offset, store.moment2().data<S>() + group.offset, group.elements,
-                                     {options_.beta1, options_.beta2, options_.eps, group.lr_factor, group.decay});
+        }
+    });
+    for (const Group& group : groups_) update_group(exec, store, group);
+    store.refresh_compute(exec);
+}
+
+void Optimizer::update_group(Exec& exec, ParameterStore& store, const Group& group) const {
+    kernels::AdamwOptions options{options_.beta1, options_.beta2, options_.eps, group.lr_factor, group.decay};
+    visit(exec, store.master().dtype(), [&]<class D, class S>(On<D, S>) {
+        if constexpr (!std::is_same_v<S, bf16>) {
+            auto rows = [&](const Tensor& flat) { return store.view(flat, *group.table).template rows<S>(); };
+            auto start = [&](const Tensor& flat) { return flat.data<S>() + group.offset; };
+            if (group.table != nullptr) {
+                kernels::adamw_touched<D, S>(exec, rows(store.master()), rows(store.gradient()), rows(store.moment1()),
+                                             rows(store.moment2()), options);
+            } else {
+                kernels::adamw<D, S>(exec, start(store.master()), start(store.gradient()), start(store.moment1()), start(store.moment2()),
+                                     group.elements, options);
             }
         }
     });
-    store.refresh_compute(exec);
 }
 
 double Optimizer::gradient_norm(Exec& exec) const { return to_host<double>(exec, norm_)[0]; }

@@ -9,8 +9,10 @@ namespace nn {
 
 struct OptimizerOptions {
     double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
-    double clip = 0;                         // global gradient norm; 0: no clipping
-    std::map<std::string, double> lr_scale;  // part of a parameter → factor on the learning rate
+    double clip = 0;                            // global gradient norm; 0: no clipping
+    std::map<std::string, double> lr_scale;     // part of a parameter → factor on the learning rate
+    std::map<std::string, double> decay_scale;  // the same on weight_decay
+    bool touched_rows = false;                  // tables of cells: rows without a gradient stay as they are, with their moments
 };
 
 // AdamW (Loshchilov & Hutter 2019, algorithm 2) over the flat buffers, after clipping by the global norm. Nothing waits for the device:
@@ -26,11 +28,14 @@ class Optimizer {
     double gradient_norm(engine::Exec& exec) const;
 
   private:
-    // Neighbours in the flat buffers with one rate and decay.
+    // Neighbours in the flat buffers with one rate and decay; or a table whose touched rows are updated.
     struct Group {
         Size offset, elements;
         double lr_factor, decay;
+        const ParameterStore::Place* table;
     };
+    void update_group(engine::Exec& exec, ParameterStore& store, const Group& group) const;
+
     OptimizerOptions options_;
     std::vector<Group> groups_;
     Tensor scalars_;  // bytes of a StepScalars

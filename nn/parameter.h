@@ -21,9 +21,10 @@ struct Parameter {
     std::string name;  // full name, as in model.safetensors
     Shape shape;
     Initial initial;
-    std::string part;    // key of train.lr_scale, e.g. "values"; empty: factor 1
-    bool decays = true;  // weight decay: matrices by default
-    Var var;             // compute copy and gradient; set by the store
+    std::string part;       // key of train.lr_scale, e.g. "values"; empty: factor 1
+    bool decays = true;     // weight decay: matrices by default
+    bool is_table = false;  // a step reads some of its rows only
+    Var var;                // compute copy and gradient; set by the store
     // Not null: one more use of another module's parameter, with its values. Every use's gradient is summed over all micro-shards by itself
     // and then added to the owner's, so that its bits are those of any number of ranks.
     Parameter* owner = nullptr;

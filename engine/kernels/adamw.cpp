@@ -3,6 +3,7 @@
 #include "engine/base/here.h"
 #include "engine/base/threads.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace engine::kernels {
@@ -25,26 +26,46 @@ struct AdamwStep {
     }
 };
 
+template <class S>
+AdamwStep<S> step_of(const StepScalars& scalars, const AdamwOptions& options) {
+    return {.rate = static_cast<S>(scalars.learning_rate * options.lr_factor),
+            .clip = static_cast<S>(scalars.clip_factor),
+            .beta1 = static_cast<S>(options.beta1),
+            .beta2 = static_cast<S>(options.beta2),
+            .rest1 = static_cast<S>(1 - options.beta1),
+            .rest2 = static_cast<S>(1 - options.beta2),
+            .correction1 = S(1) / static_cast<S>(scalars.bias_correction1),
+            .correction2 = S(1) / static_cast<S>(scalars.bias_correction2),
+            .eps = static_cast<S>(options.eps),
+            .decay = static_cast<S>(options.decay)};
+}
+
 }  // namespace ENGINE_DEVICE
 
 template <class D, class S>
 void adamw(Exec& exec, S* w, const S* g, S* m, S* v, Size n, const AdamwOptions& options) {
     constexpr Size kBlock = 16384;
-    const StepScalars& scalars = *exec.scalars;
-    AdamwStep<S> step{.rate = static_cast<S>(scalars.learning_rate * options.lr_factor),
-                      .clip = static_cast<S>(scalars.clip_factor),
-                      .beta1 = static_cast<S>(options.beta1),
-                      .beta2 = static_cast<S>(options.beta2),
-                      .rest1 = static_cast<S>(1 - options.beta1),
-                      .rest2 = static_cast<S>(1 - options.beta2),
-                      .correction1 = S(1) / static_cast<S>(scalars.bias_correction1),
-                      .correction2 = S(1) / static_cast<S>(scalars.bias_correction2),
-                      .eps = static_cast<S>(options.eps),
-                      .decay = static_cast<S>(options.decay)};
+    AdamwStep<S> step = step_of<S>(*exec.scalars, options);
     parallel_blocks(n, kBlock, [&](Size first, Size last) { step.run(w, g, m, v, first, last); });
+}
+
+template <class D, class S>
+void adamw_touched(Exec& exec, Rows<S> w, Rows<const S> g, Rows<S> m, Rows<S> v, const AdamwOptions& options) {
+    constexpr Size kRows = 64;
+    AdamwStep<S> step = step_of<S>(*exec.scalars, options);
+    parallel_blocks(w.rows, kRows, [&](Size first, Size last) {
+        for (Size r = first; r < last; ++r) {
+            const S* row = g.row(r);
+            if (std::any_of(row, row + g.columns, [](S value) { return value != S(0); })) {
+                step.run(w.row(r), row, m.row(r), v.row(r), 0, w.columns);
+            }
+        }
+    });
 }
 
 template void adamw<Here, float>(Exec&, float*, const float*, float*, float*, Size, const AdamwOptions&);
 template void adamw<Here, double>(Exec&, double*, const double*, double*, double*, Size, const AdamwOptions&);
+template void adamw_touched<Here, float>(Exec&, Rows<float>, Rows<const float>, Rows<float>, Rows<float>, const AdamwOptions&);
+template void adamw_touched<Here, double>(Exec&, Rows<double>, Rows<const double>, Rows<double>, Rows<double>, const AdamwOptions&);
 
 }  // namespace engine::kernels

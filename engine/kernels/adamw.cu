@@ -7,15 +7,28 @@ namespace engine::kernels {
 inline namespace ENGINE_DEVICE {
 
 template <class S>
+ENGINE_BOTH void adamw_element(S& w, S g, S& m, S& v, const AdamwOptions& options, const StepScalars& scalars) {
+    S rate = static_cast<S>(scalars.learning_rate * options.lr_factor), gradient = static_cast<S>(scalars.clip_factor) * g;
+    S correction1 = S(1) / static_cast<S>(scalars.bias_correction1), correction2 = S(1) / static_cast<S>(scalars.bias_correction2);
+    m = static_cast<S>(options.beta1) * m + static_cast<S>(1 - options.beta1) * gradient;
+    v = static_cast<S>(options.beta2) * v + static_cast<S>(1 - options.beta2) * gradient * gradient;
+    w -= rate * ((m * correction1) / (sqrtf(v * correction2) + static_cast<S>(options.eps)) + static_cast<S>(options.decay) * w);
+}
+
+template <class S>
 __global__ void adamw_kernel(S* w, const S* g, S* m, S* v, Size n, AdamwOptions options, const StepScalars* scalars) {
     Size i = static_cast<Size>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i >= n) return;
-    S rate = static_cast<S>(scalars->learning_rate * options.lr_factor), gradient = static_cast<S>(scalars->clip_factor) * g[i];
-    S correction1 = S(1) / static_cast<S>(scalars->bias_correction1), correction2 = S(1) / static_cast<S>(scalars->bias_correction2);
-    m[i] = static_cast<S>(options.beta1) * m[i] + static_cast<S>(1 - options.beta1) * gradient;
-    v[i] = static_cast<S>(options.beta2) * v[i] + static_cast<S>(1 - options.beta2) * gradient * gradient;
-    w[i] -=
-        rate * ((m[i] * correction1) / (sqrtf(v[i] * correction2) + static_cast<S>(options.eps)) + static_cast<S>(options.decay) * w[i]);
+    if (i < n) adamw_element(w[i], g[i], m[i], v[i], options, *scalars);
+}
+
+// One block a row.
+template <class S>
+__global__ void adamw_touched_kernel(Rows<S> w, Rows<const S> g, Rows<S> m, Rows<S> v, AdamwOptions options, const StepScalars* scalars) {
+    Size r = blockIdx.x;
+    S touched = 0;
+    for (Size c = threadIdx.x; c < g.columns; c += blockDim.x) touched += g(r, c) != S(0) ? S(1) : S(0);
+    if (block_sum(touched) == S(0)) return;
+    for (Size c = threadIdx.x; c < g.columns; c += blockDim.x) adamw_element(w(r, c), g(r, c), m(r, c), v(r, c), options, *scalars);
 }
 
 }  // namespace ENGINE_DEVICE
@@ -28,6 +41,15 @@ void adamw(Exec& exec, S* w, const S* g, S* m, S* v, Size n, const AdamwOptions&
            v, n, options, exec.scalars);
 }
 
+template <class D, class S>
+void adamw_touched(Exec& exec, Rows<S> w, Rows<const S> g, Rows<S> m, Rows<S> v, const AdamwOptions& options) {
+    constexpr int kThreads = 128;
+    if (w.rows == 0) return;
+    launch("adamw_touched_kernel", adamw_touched_kernel<S>, dim3(static_cast<unsigned>(w.rows)), kThreads, 0, exec.stream, w, g, m, v,
+           options, exec.scalars);
+}
+
 template void adamw<Here, float>(Exec&, float*, const float*, float*, float*, Size, const AdamwOptions&);
+template void adamw_touched<Here, float>(Exec&, Rows<float>, Rows<const float>, Rows<float>, Rows<float>, const AdamwOptions&);
 
 }  // namespace engine::kernels

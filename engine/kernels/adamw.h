@@ -1,5 +1,6 @@
 #pragma once
 #include "engine/base/exec.h"
+#include "engine/base/rows.h"
 
 namespace engine::kernels {
 
@@ -15,5 +16,11 @@ struct AdamwOptions {
 //   w, g, m, v: n of S · memory-bound: reads 4, writes 3 · no sums
 template <class D, class S>
 void adamw(Exec& exec, S* w, const S* g, S* m, S* v, Size n, const AdamwOptions& options);
+
+// The same for a table of which a step reads some rows: a row whose whole gradient is 0 keeps w, m and v, without decay; the corrections
+// count steps, not a row's updates ("lazy" Adam).
+//   w, g, m, v: (rows, C) of S · memory-bound: reads g once, and of touched rows what adamw reads and writes
+template <class D, class S>
+void adamw_touched(Exec& exec, Rows<S> w, Rows<const S> g, Rows<S> m, Rows<S> v, const AdamwOptions& options);
 
 }  // namespace engine::kernels

@@ -48,6 +48,31 @@ TEST_CASE("a run with accumulation keeps the running statistics that its passes 
     CHECK(run_program({"generate", (runs / "run").string(), "--prompt", "the moon", "--max-tokens", "3", "--json"}).code == 0);
 }
 
+TEST_CASE("with table_rows = touched, cells that no token read stay as they began, and the bits are those of any number of ranks") {
+    const Arguments touched{"train.table_rows=touched", "train.weight_decay=0.1", "train.decay_scale.query=0"};
+    auto with = [&](Arguments more) {
+        more.insert(more.end(), touched.begin(), touched.end());
+        return more;
+    };
+    SmallRuns runs;
+    runs.set_feed_forward("method = \"peer\"\nsub_keys = 20\nheads = 1\nk = 2\nquery_size = 4");
+    REQUIRE(run_program(runs.train("whole", with({}))).code == 0);
+    CHECK(run_program(runs.train("parts", with({"--stop-at=5"}))).code == 75);
+    CHECK(run_program(runs.train("parts", with({}))).code == 0);
+    CHECK(run_program(runs.train("ranks", with({"parallel.ranks=4"}))).code == 0);
+    check_equal_runs(runs / "whole", runs / "parts");
+    check_equal_runs(runs / "whole", runs / "ranks");
+    REQUIRE(run_program(runs.train("begin", {"train.steps=0"})).code == 0);
+    auto end = tensors_of(runs / "whole/checkpoints/step-12"), begin = tensors_of(runs / "begin/checkpoints/step-0");
+    const std::string name = "model.safetensors blocks.0.ffn.values";
+    const auto &now = end.at(name), &then = begin.at(name);
+    std::size_t kept = 0, rows = 400, width = now.size() / rows;
+    for (std::size_t r = 0; r < rows; ++r)
+        kept += std::equal(now.begin() + r * width, now.begin() + (r + 1) * width, then.begin() + r * width);
+    CHECK(kept > 0);
+    CHECK(kept < rows);
+}
+
 TEST_CASE("layers of memory-plus that share their values have one table, written once") {
     SmallRuns runs;
     runs.set_feed_forward(kMemory);

@@ -41,3 +41,41 @@ TEST_CASE_DEVICES("three steps of adamw follow algorithm 2 of Loshchilov and Hut
     CHECK(tests::relative_error(to_host<double>(exec, tm), m) <= 30 * 0x1p-24);
     CHECK(tests::relative_error(to_host<double>(exec, tv), v) <= 30 * 0x1p-24);
 }
+
+TEST_CASE_DEVICES("rows without a gradient keep weights and moments bit for bit; the others are updated as by adamw") {
+    constexpr Size kRows = 67, kColumns = 37;
+    const kernels::AdamwOptions options{.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .lr_factor = 2, .decay = 0.1};
+    auto w = tests::random_values(kRows * kColumns, 1), m = tests::random_values(kRows * kColumns, 2);
+    auto v = tests::random_values(kRows * kColumns, 3), g = tests::random_values(kRows * kColumns, 4);
+    for (double& value : v) value = std::abs(value);
+    auto touched = [](Size r) { return r % 3 == 0; };
+    for (Size r = 0; r < kRows; ++r) {
+        // A touched row of one element only, at either end, is touched, too.
+        for (Size c = 0; c < kColumns; ++c) {
+            bool keep = r % 6 == 0 || (r % 6 == 3 && c == (r % 12 == 3 ? 0 : kColumns - 1));
+            if (!keep) g[static_cast<std::size_t>(r * kColumns + c)] = c % 2 == 0 ? 0.0 : -0.0;
+        }
+    }
+    StepScalars values{.learning_rate = 0.01f, .clip_factor = 0.5f, .bias_correction1 = 0.5f, .bias_correction2 = 0.25f};
+    Tensor scalars(exec, {sizeof(StepScalars) / 8}, Dtype::i64);
+    exec.scalars = static_cast<const StepScalars*>(scalars.address());
+    auto table = [&](const std::vector<double>& from) { return from_host(exec, {kRows, kColumns}, Dtype::f32, from); };
+    Tensor tg = table(g), w1 = table(w), m1 = table(m), v1 = table(v), w2 = table(w), m2 = table(m), v2 = table(v);
+    visit_device(exec, [&]<class D>(D) {
+        kernels::write_scalars<D>(exec, static_cast<StepScalars*>(scalars.address()), values);
+        kernels::adamw_touched<D, float>(exec, w1.rows<float>(), tg.rows<float>(), m1.rows<float>(), v1.rows<float>(), options);
+        kernels::adamw<D, float>(exec, w2.data<float>(), tg.data<float>(), m2.data<float>(), v2.data<float>(),
+                                 kRows * w2.rows<float>().stride, options);
+    });
+    exec.scalars = nullptr;
+    auto check = [&](const Tensor& got, const Tensor& all, const std::vector<double>& before) {
+        auto one = to_host<double>(exec, got), every = to_host<double>(exec, all);
+        for (Size r = 0; r < kRows; ++r) {
+            for (Size c = 0; c < kColumns; ++c) {
+                auto i = static_cast<std::size_t>(r * kColumns + c);
+                CHECK(one[i] == (touched(r) ? every[i] : static_cast<double>(static_cast<float>(before[i]))));
+            }
+        }
+    };
+    check(w1, w2, w), check(m1, m2, m), check(v1, v2, v);
+}
