@@ -35,7 +35,7 @@ Tensor random_tensor(Exec& exec, Shape shape, Dtype dtype, std::uint64_t salt) {
 namespace {
 
 struct Ceilings {
-    double flops_f32, flops_bf16, copy, read;  // a second; bytes read + written a second; 0: not known
+    double flops_f32, flops_bf16, copy, read, rows;  // a second; bytes read + written a second; 0: not known
 };
 
 struct Measurement {
@@ -73,7 +73,7 @@ double cublas_flops(Exec& exec) {
 }
 
 Ceilings measure_ceilings(Exec& exec) {
-    constexpr Size kRounds = 500'000, kElements = Size{1} << 26;
+    constexpr Size kRounds = 500'000, kElements = Size{1} << 26, kRow = 256;
     Ceilings result{};
     Tensor x = random_tensor(exec, {kElements}, Dtype::f32, 1), y(exec, {kElements}, Dtype::f32), sink(exec, {1}, Dtype::f32);
     visit_device(exec, [&]<class D>(D) {
@@ -93,6 +93,8 @@ Ceilings measure_ceilings(Exec& exec) {
             }
             result.read = rate([&] { kernels::read_loop<D>(exec, sink.data<float>(), x.data<float>(), kElements); }, 4.0 * kElements);
             result.copy = rate([&] { kernels::copy_loop<D>(exec, y.data<float>(), x.data<float>(), kElements); }, 8.0 * kElements);
+            result.rows = rate([&] { kernels::read_rows_loop<D>(exec, sink.data<float>(), x.data<float>(), kElements / kRow, kRow); },
+                               4.0 * kElements);
         }
     });
     return result;
@@ -112,7 +114,8 @@ nlohmann::ordered_json describe(const Exec& exec, const Ceilings& ceilings, cons
     out["ceilings"] = {{"float32_flops", ceilings.flops_f32},
                        {"bfloat16_flops", ceilings.flops_bf16},
                        {"copy_bytes", ceilings.copy},
-                       {"read_bytes", ceilings.read}};
+                       {"read_bytes", ceilings.read},
+                       {"random_row_bytes", ceilings.rows}};
     out["results"] = nlohmann::ordered_json::array();
     for (const Row& row : rows) {
         out["results"].push_back({{"kernel", row.what->kernel},
@@ -123,6 +126,7 @@ nlohmann::ordered_json describe(const Exec& exec, const Ceilings& ceilings, cons
                                   {"calls", row.time.calls},
                                   {"flops", row.what->flops},
                                   {"bytes", row.what->bytes},
+                                  {"row_bytes", row.what->row_bytes},
                                   {"fraction", row.fraction}});
     }
     return out;
@@ -132,16 +136,18 @@ void print_head(const Exec& exec, const Ceilings& c) {
     std::string device =
         exec.device.kind == DeviceKind::cpu ? fmt::format("{} threads, {}", threads(), cpu_isa()) : device_name(exec.device);
     std::cout << fmt::format(
-        "{}; measured ceilings: {:.0f} GFLOP/s float32, {:.0f} GFLOP/s bfloat16, copy {:.1f} GB/s, read {:.1f} GB/s\n\n"
+        "{}; measured ceilings: {:.0f} GFLOP/s float32, {:.0f} GFLOP/s bfloat16, copy {:.1f} GB/s, read {:.1f} GB/s, random rows of "
+        "1 KB {:.1f} GB/s\n\n"
         "{:<14} {:<42} {:<9} {:>10} {:>10} {:>8} {:>8} {:>8}\n",
-        device, c.flops_f32 * 1e-9, c.flops_bf16 * 1e-9, c.copy * 1e-9, c.read * 1e-9, "kernel", "shape", "dtype", "ms min", "ms median",
-        "GB/s", "TFLOP/s", "ceiling");
+        device, c.flops_f32 * 1e-9, c.flops_bf16 * 1e-9, c.copy * 1e-9, c.read * 1e-9, c.rows * 1e-9, "kernel", "shape", "dtype", "ms min",
+        "ms median", "GB/s", "TFLOP/s", "ceiling");
 }
 
 void print_row(const Row& row) {
     std::cout << fmt::format("{:<14} {:<42} {:<9} {:>10.3f} {:>10.3f} {:>8.1f} {:>8.3f} {:>6.0f} %", row.what->kernel, row.what->shape,
                              dtype_name(row.what->dtype), row.time.least * 1e3, row.time.median * 1e3,
-                             row.what->bytes / row.time.least * 1e-9, row.what->flops / row.time.least * 1e-12, 100 * row.fraction)
+                             (row.what->bytes + row.what->row_bytes) / row.time.least * 1e-9, row.what->flops / row.time.least * 1e-12,
+                             100 * row.fraction)
               << std::endl;
 }
 
@@ -155,7 +161,8 @@ struct BenchOptions {
 
 std::vector<BenchCase> chosen_cases(const BenchOptions& options) {
     std::vector<BenchCase> all, chosen;
-    for (auto list : {product_cases(), kernel_cases(), layer_cases(), step_cases()}) all.insert(all.end(), list.begin(), list.end());
+    for (auto list : {product_cases(), kernel_cases(), rows_cases(), layer_cases(), step_cases()})
+        all.insert(all.end(), list.begin(), list.end());
     std::vector<std::string> names;
     for (const BenchCase& one : all) {
         if (names.empty() || names.back() != one.kernel) names.push_back(one.kernel);
@@ -183,7 +190,8 @@ int run_bench(const BenchOptions& options) {
     for (const BenchCase& one : cases) {
         Row row{&one, measure(exec, one.prepare(exec), options.seconds), 0};
         double most = one.dtype == Dtype::bf16 ? ceilings.flops_bf16 : ceilings.flops_f32, at_flops = most > 0 ? one.flops / most : 0;
-        row.fraction = std::max(at_flops, one.bytes / ceilings.copy) / row.time.least;
+        row.fraction =
+            std::max(at_flops, one.bytes / ceilings.copy + (one.row_bytes > 0 ? one.row_bytes / ceilings.rows : 0)) / row.time.least;
         rows.push_back(row);
         if (!options.as_json) print_row(row);
     }

@@ -14,10 +14,12 @@ struct BenchCase {
     double flops, bytes;  // the least that the formula asks for; bytes 0: not stated
     // Takes memory and fills it; the result runs the case once.
     std::function<std::function<void()>(engine::Exec&)> prepare;
+    double row_bytes = 0;  // besides `bytes`: of rows at random places of a large table
 };
 
 std::vector<BenchCase> product_cases();
 std::vector<BenchCase> kernel_cases();
+std::vector<BenchCase> rows_cases();
 std::vector<BenchCase> layer_cases();
 std::vector<BenchCase> step_cases();
 

@@ -11,10 +11,34 @@ using namespace engine;
 
 namespace {
 
-BenchCase layer(const char* method, const nn::OptionTable& options, Size N, Size C, const std::string& sizes, Dtype dtype, double flops) {
-    BenchCase result{method, fmt::format("C{} {} N{}, forward + backward", C, sizes, N), dtype, flops, 0, nullptr};
-    result.prepare = [=](Exec& exec) -> std::function<void()> {
-        std::shared_ptr<nn::FeedForward> feed_forward = moe::make_feed_forward(moe::method_named(method), options, {C, 0, 1});
+using Options = std::map<std::string, nn::OptionValue>;
+
+struct LayerShape {
+    Size N, C;
+    Options options;
+};
+
+nn::OptionTable table_of(const Options& options) {
+    nn::OptionTable table("ffn");
+    for (const auto& [name, value] : options) table.set(name, value);
+    return table;
+}
+
+std::string text_of(const LayerShape& shape) {
+    std::string text = fmt::format("N{} C{}", shape.N, shape.C);
+    for (const auto& [name, value] : shape.options) text += fmt::format(" {}={}", name, nn::option_text(value));
+    return text;
+}
+
+BenchCase layer(const char* method, const LayerShape& shape, Dtype dtype) {
+    nn::OptionTable options = table_of(shape.options);
+    nn::LayerPlace place{shape.C, 0, 1};
+    // Backward is two products for each of forward's.
+    double flops = 3.0 * static_cast<double>(shape.N) *
+                   static_cast<double>(moe::make_feed_forward(moe::method_named(method), options, place)->flops_per_row().forward);
+    BenchCase result{method, text_of(shape), dtype, flops, 0, nullptr};
+    result.prepare = [=, N = shape.N, C = shape.C](Exec& exec) -> std::function<void()> {
+        std::shared_ptr<nn::FeedForward> feed_forward = moe::make_feed_forward(moe::method_named(method), options, place);
         auto store = std::make_shared<nn::ParameterStore>(exec, *feed_forward, dtype, 1, true);
         Tensor x = random_tensor(exec, {N, C}, dtype, 1), dy = random_tensor(exec, {N, C}, dtype, 2);
         return [=, &exec] {
@@ -30,24 +54,29 @@ BenchCase layer(const char* method, const nn::OptionTable& options, Size N, Size
     return result;
 }
 
+Options experts(Options more) {
+    more.insert({{"n_experts", 16}, {"expert_size", 128}});
+    more.try_emplace("k", 4);
+    return more;
+}
+
 }  // namespace
 
 std::vector<BenchCase> layer_cases() {
-    constexpr Size C = 512, N = 8192, E = 16, G = 128, K = 4;
+    const std::pair<const char*, LayerShape> shapes[] = {
+        {"sigma-moe", {8192, 512, experts({{"entropy_weight", 0.001}})}},
+        {"dense", {8192, 512, {{"hidden", 512}}}},
+        {"dense", {8192, 512, {{"hidden", 2048}}}},
+        {"softmax-after", {8192, 512, experts({{"entropy_weight", 0.001}})}},
+        {"softmax-before", {8192, 512, experts({{"entropy_weight", 0.001}})}},
+        {"switch", {8192, 512, experts({{"balance_weight", 0.01}})}},
+        {"gshard", {8192, 512, {{"n_experts", 16}, {"expert_size", 256}, {"balance_weight", 0.01}}}},
+        {"peer", {4096, 256, {{"sub_keys", 256}, {"heads", 8}, {"k", 16}, {"query_size", 256}, {"query_norm", "batch"}}}},
+        {"pkm", {4096, 512, {{"sub_keys", 256}, {"heads", 4}, {"k", 32}, {"query_size", 512}, {"query_norm", "batch"}}}},
+    };
     std::vector<BenchCase> cases;
-    nn::OptionTable experts("ffn");
-    experts.set("n_experts", E);
-    experts.set("expert_size", G);
-    experts.set("k", K);
-    experts.set("entropy_weight", 0.001);
     for (Dtype dtype : {Dtype::f32, Dtype::bf16}) {
-        double rows = static_cast<double>(3 * N);
-        cases.push_back(layer("sigma-moe", experts, N, C, "E16 G128 K4", dtype, rows * static_cast<double>(4 * C * G * K + 2 * C * E)));
-        for (Size F : {512, 2048}) {
-            nn::OptionTable dense("ffn");
-            dense.set("hidden", F);
-            cases.push_back(layer("dense", dense, N, C, fmt::format("F{}", F), dtype, rows * static_cast<double>(4 * C * F)));
-        }
+        for (const auto& [method, shape] : shapes) cases.push_back(layer(method, shape, dtype));
     }
     return cases;
 }

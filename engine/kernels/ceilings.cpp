@@ -72,6 +72,27 @@ void read_loop(Exec& exec, float* sink, const float* x, Size count) {
 }
 
 template <class D>
+void read_rows_loop(Exec& exec, float* sink, const float* x, Size rows, Size columns) {
+    constexpr Size kBlockRows = 1024;
+    constexpr int kWidth = tile::kLanes<float>;
+    Size blocks = (rows + kBlockRows - 1) / kBlockRows;
+    Scratch<float> sums(exec, blocks);
+    parallel_blocks(rows, kBlockRows, [&](Size first, Size last) {
+        tile::Vector<float> sum[4] = {};
+        for (Size i = first; i < last; ++i) {
+            const float* row = x + scattered_row(i, rows) * columns;
+            for (Size c = 0; c + 4 * kWidth <= columns; c += 4 * kWidth) {
+                for (int v = 0; v < 4; ++v) sum[v] += tile::load_vector(row + c + v * kWidth);
+            }
+        }
+        sum[0] += sum[1] + sum[2] + sum[3];
+        sums[first / kBlockRows] = sum[0][0];
+    });
+    *sink = 0;
+    for (Size i = 0; i < blocks; ++i) *sink += sums[i];
+}
+
+template <class D>
 void copy_loop(Exec&, float* y, const float* x, Size count) {
     parallel_blocks(count, kLoopElements, [&](Size first, Size last) { std::copy(x + first, x + last, y + first); });
 }
@@ -79,6 +100,7 @@ void copy_loop(Exec&, float* y, const float* x, Size count) {
 template double multiply_add_loop<Here, float>(Exec&, float*, Size);
 template double multiply_add_loop<Here, bf16>(Exec&, float*, Size);
 template void read_loop<Here>(Exec&, float*, const float*, Size);
+template void read_rows_loop<Here>(Exec&, float*, const float*, Size, Size);
 template void copy_loop<Here>(Exec&, float*, const float*, Size);
 
 }  // namespace engine::kernels

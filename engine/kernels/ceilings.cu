@@ -26,6 +26,16 @@ __global__ void read_loop_kernel(float* sink, const float* x, Size count) {
     if (sum == -1.0f || (blockIdx.x == 0 && threadIdx.x == 0)) *sink = sum;
 }
 
+// One block a row at a time.
+__global__ void read_rows_loop_kernel(float* sink, const float* x, Size rows, Size columns) {
+    float sum = 0;
+    for (Size i = blockIdx.x; i < rows; i += gridDim.x) {
+        const float* row = x + scattered_row(i, rows) * columns;
+        for (Size c = threadIdx.x; c < columns; c += blockDim.x) sum += row[c];
+    }
+    if (sum == -1.0f || (blockIdx.x == 0 && threadIdx.x == 0)) *sink = sum;
+}
+
 __global__ void copy_loop_kernel(float* y, const float* x, Size count) {
     for (Size i = element_index(); i < count; i += static_cast<Size>(gridDim.x) * kElementThreads) y[i] = x[i];
 }
@@ -44,12 +54,18 @@ void read_loop(Exec& exec, float* sink, const float* x, Size count) {
 }
 
 template <class D>
+void read_rows_loop(Exec& exec, float* sink, const float* x, Size rows, Size columns) {
+    launch("read_rows_loop_kernel", read_rows_loop_kernel, kCeilingBlocks, kCeilingThreads, 0, exec.stream, sink, x, rows, columns);
+}
+
+template <class D>
 void copy_loop(Exec& exec, float* y, const float* x, Size count) {
     launch("copy_loop_kernel", copy_loop_kernel, kCeilingBlocks, kElementThreads, 0, exec.stream, y, x, count);
 }
 
 template double multiply_add_loop<Here, float>(Exec&, float*, Size);
 template void read_loop<Here>(Exec&, float*, const float*, Size);
+template void read_rows_loop<Here>(Exec&, float*, const float*, Size, Size);
 template void copy_loop<Here>(Exec&, float*, const float*, Size);
 
 }  // namespace engine::kernels

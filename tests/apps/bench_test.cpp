@@ -30,10 +30,10 @@ TEST_CASE("bench --json prints one document with every case of the named kernel 
 TEST_CASE("every benched case has a name of its own and work to do") {
     std::set<std::string> names;
     std::size_t count = 0;
-    for (const auto& cases : {apps::product_cases(), apps::kernel_cases(), apps::layer_cases(), apps::step_cases()}) {
+    for (const auto& cases : {apps::product_cases(), apps::kernel_cases(), apps::rows_cases(), apps::layer_cases(), apps::step_cases()}) {
         for (const apps::BenchCase& one : cases) {
             names.insert(one.kernel + one.shape + engine::dtype_name(one.dtype));
-            CHECK(one.flops + one.bytes > 0);
+            CHECK(one.flops + one.bytes + one.row_bytes > 0);
             ++count;
         }
     }

@@ -14,6 +14,7 @@ TEST_CASE_DEVICES("the loops behind the measured ceilings do what they count") {
     visit_device(exec, [&]<class D>(D) {
         kernels::copy_loop<D>(exec, y.data<float>(), x.data<float>(), count);
         kernels::read_loop<D>(exec, sink.data<float>(), x.data<float>(), count);
+        kernels::read_rows_loop<D>(exec, sink.data<float>(), x.data<float>(), 7, 144);
         double once = kernels::multiply_add_loop<D, float>(exec, sink.data<float>(), 1);
         CHECK(once > 0);
         CHECK(kernels::multiply_add_loop<D, float>(exec, sink.data<float>(), 3) == 3 * once);
