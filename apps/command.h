@@ -33,6 +33,7 @@ std::function<int()> add_logits(CLI::App& app);
 std::function<int()> add_methods(CLI::App& app);
 std::function<int()> add_plan(CLI::App& app);
 std::function<int()> add_prepare(CLI::App& app);
+std::function<int()> add_sweep(CLI::App& app);
 std::function<int()> add_train(CLI::App& app);
 
 // The whole program but the process: arguments without the program's name; messages go to `errors`. Never throws.

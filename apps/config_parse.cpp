@@ -1,4 +1,4 @@
-#include "apps/config.h"
+#include "apps/config_table.h"
 #include "engine/base/error.h"
 #include "engine/io/atomic_file.h"
 
@@ -6,10 +6,7 @@
 #include <cmath>
 #include <sstream>
 
-#include <toml++/toml.h>
-
 namespace apps {
-namespace {
 
 using engine::expect;
 using engine::fail;
@@ -31,6 +28,8 @@ toml::table parse_toml(std::string_view text, const std::string& where) {
         fail("config", "{} is not TOML: line {}, column {}: {}", where, error.source().begin.line, error.source().begin.column, what);
     }
 }
+
+namespace {
 
 nn::OptionValue option_value(const toml::node& node, const std::string& name) {
     if (auto* value = node.as_boolean()) return value->get();
@@ -120,15 +119,22 @@ void assign(Config& config, const std::string& section, const std::string& name,
 }
 
 void check_section(const std::string& section) {
+    if (is_config_section(section)) return;
     std::vector<std::string> names;
     for (const ConfigKey& key : config_keys()) {
-        if (key.section == section && !section.empty()) return;
         if (!key.section.empty()) names.push_back(key.section);
     }
     fail("config", "unknown section: got {}; hint: did you mean {}?", nn::option_text(section), nn::nearest_name(section, names));
 }
 
-void apply(Config& config, const toml::table& table) {
+}  // namespace
+
+bool is_config_section(const std::string& name) {
+    return !name.empty() &&
+           std::any_of(config_keys().begin(), config_keys().end(), [&](const ConfigKey& key) { return key.section == name; });
+}
+
+void apply_config(Config& config, const toml::table& table) {
     for (const auto& [name, node] : table) {
         std::string section(name.str());
         const toml::table* inner = node.as_table();
@@ -141,11 +147,9 @@ void apply(Config& config, const toml::table& table) {
     }
 }
 
-}  // namespace
-
 Config parse_config(std::string_view text, const std::string& where) {
     Config config;
-    apply(config, parse_toml(text, where));
+    apply_config(config, parse_toml(text, where));
     return config;
 }
 

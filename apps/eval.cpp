@@ -1,5 +1,6 @@
 #include "apps/command.h"
 #include "apps/evaluate.h"
+#include "apps/evaluation_record.h"
 #include "apps/loaded_run.h"
 #include "engine/base/error.h"
 
@@ -18,6 +19,14 @@ struct EvalArguments {
     bool as_json = false;
 };
 
+// Where nothing differs from what the run itself evaluates, its folder keeps the result.
+void keep(const EvalArguments& arguments, const LoadedRun& run, const Evaluation& result) {
+    if (!arguments.data.empty() || arguments.memory || arguments.streams || arguments.protocol != "all") return;
+    try {
+        record_evaluation(run.folder, run.step, result);
+    } catch (const engine::Error& error) { fmt::print(stderr, "not kept in metrics.jsonl: {}\n", error.what()); }
+}
+
 int run_eval(const EvalArguments& arguments) {
     LoadedRun run(arguments.run);
     data::TokenStore store(arguments.data.empty() ? run.config.data.path : arguments.data);
@@ -28,6 +37,7 @@ int run_eval(const EvalArguments& arguments) {
     if (arguments.streams) options.streams = *arguments.streams;
     if (arguments.protocol == "paper") options.protocol = data::Protocol::paper;
     Evaluation result = evaluate(run.exec, *run.model, store, arguments.split, options);
+    keep(arguments, run, result);
     if (arguments.as_json) {
         std::cout << evaluation_json(result).dump(2) << std::endl;
         return kDone;

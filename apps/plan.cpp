@@ -29,6 +29,20 @@ std::string part_of(const std::string& name) {
     return part.starts_with("norm") ? "norm" : part;
 }
 
+Plan counted(const Config& config, nn::LanguageModel& model) {
+    Plan plan;
+    std::vector<nn::Parameter*> parameters;
+    std::vector<nn::State*> states;
+    model.collect("", parameters, states);
+    for (const nn::Parameter* parameter : parameters) {
+        plan.parameters += parameter->shape.elements();
+        plan.parameters_by_part[part_of(parameter->name)] += parameter->shape.elements();
+    }
+    plan.active_parameters = model.active_parameters();
+    plan.flops_per_token = model.flops_per_token(context_of(config), training_memory(config));
+    return plan;
+}
+
 // One whole step on a device that only counts.
 void measure_step(const Config& config, nn::LanguageModel& model, Pool& pool, Plan& plan) {
     Exec exec{.device = pool.device(), .pool = &pool};
@@ -87,23 +101,15 @@ Size Plan::memory_total() const {
 }
 
 Plan make_plan(const Config& config, Size vocab) {
-    Plan plan;
     Pool pool(Device{DeviceKind::dry, 0});
     std::unique_ptr<nn::LanguageModel> model = make_model(config, vocab);
-    std::vector<nn::Parameter*> parameters;
-    std::vector<nn::State*> states;
-    model->collect("", parameters, states);
-    for (const nn::Parameter* parameter : parameters) {
-        plan.parameters += parameter->shape.elements();
-        plan.parameters_by_part[part_of(parameter->name)] += parameter->shape.elements();
-    }
-    plan.active_parameters = model->active_parameters();
-    plan.flops_per_token = model->flops_per_token(context_of(config), training_memory(config));
-    StepLayout layout = step_layout(config, 0, 1);
-    plan.tokens_per_step = layout.step_tokens();
+    Plan plan = counted(config, *model);
+    plan.tokens_per_step = step_layout(config, 0, 1).step_tokens();
     measure_step(config, *model, pool, plan);
     return plan;
 }
+
+Plan count_model(const Config& config, Size vocab) { return counted(config, *make_model(config, vocab)); }
 
 nlohmann::ordered_json plan_json(const Plan& plan) {
     nlohmann::ordered_json memory = plan.memory_bytes;

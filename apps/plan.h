@@ -20,6 +20,8 @@ struct Plan {
 };
 
 Plan make_plan(const Config& config, Size vocab);
+// The same without its memory and tokens: no step is run.
+Plan count_model(const Config& config, Size vocab);
 // The keys of `plan --json`.
 nlohmann::ordered_json plan_json(const Plan& plan);
 std::string plan_text(const Plan& plan);

@@ -62,11 +62,11 @@ void RunFolder::prune(std::int64_t keep) const {
     }
 }
 
-FolderLock::FolderLock(const fs::path& folder) {
+FolderLock::FolderLock(const fs::path& folder, Busy busy) {
     fs::path file = folder / ".lock";
     descriptor_ = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     expect(descriptor_ >= 0, "run", "cannot write into {}: {}", folder.string(), std::strerror(errno));
-    if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    if (flock(descriptor_, busy == Busy::wait ? LOCK_EX : LOCK_EX | LOCK_NB) != 0) {
         close(descriptor_);
         fail("run", "another process trains in {}; hint: stop it, or choose another --out", folder.string());
     }

@@ -39,7 +39,8 @@ class RunFolder {
 // One process trains in a folder at a time. Released with the process, however it ends.
 class FolderLock {
   public:
-    explicit FolderLock(const fs::path& folder);
+    enum class Busy { fail, wait };
+    explicit FolderLock(const fs::path& folder, Busy busy = Busy::fail);
     ~FolderLock();
     FolderLock(const FolderLock&) = delete;
     FolderLock& operator=(const FolderLock&) = delete;

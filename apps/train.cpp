@@ -1,12 +1,9 @@
 #include "apps/command.h"
 #include "apps/model_factory.h"
 #include "apps/plan.h"
-#include "apps/runtime.h"
 #include "apps/signals.h"
-#include "apps/training_run.h"
+#include "apps/training.h"
 #include "engine/base/error.h"
-#include "engine/comm/communicator.h"
-#include "engine/io/atomic_file.h"
 
 #include <CLI/CLI.hpp>
 #include <iostream>
@@ -14,9 +11,6 @@
 
 namespace apps {
 namespace {
-
-using engine::expect;
-using engine::fail;
 
 struct TrainArguments {
     std::string config, out, time_limit, init_from;
@@ -47,45 +41,6 @@ double parse_duration(const std::string& text) {
     return total;
 }
 
-// The folder's own configuration decides what may still change.
-void check_resumable(const Config& config, const RunFolder& folder) {
-    std::optional<ConfigDifference> difference = first_difference(load_config(folder.config()), config);
-    if (!difference) return;
-    fail("train", "{} cannot change when a run goes on: the run in {} has {}, now {}; hint: another --out, or --init-from for its weights",
-         difference->name, folder.path().string(), difference->before.empty() ? "none" : difference->before,
-         difference->now.empty() ? "none" : difference->now);
-}
-
-// A name that is wrong in every rank's view is said once, before anything is written.
-void check_settings(const Config& config) {
-    expect(config.train.steps.has_value(), "config", "train.steps must be given; hint: pass --set train.steps=…");
-    const Config::Parallel& parallel = config.parallel;
-    expect(!config.train.recompute, "config", "train.recompute is not built yet; hint: train.accumulate takes less memory, too");
-    expect(parallel.zero == 0 && parallel.expert == 1 && parallel.table_shards == 1 && parallel.reduction == "exact", "config",
-           "parallel.zero, expert, table_shards and reduction are not built yet; hint: leave them out");
-    expect(!config.data.path.empty(), "config", "data.path must be given; hint: make one with `moegrad prepare`");
-}
-
-Outcome train_all_ranks(const Config& config, const RunFolder& folder, const data::TokenStore& store, const TrainArguments& arguments,
-                        const StopRules& rules) {
-    Runtime runtime(config.train.device, config.train.threads);
-    std::optional<fs::path> init_from;
-    if (!arguments.init_from.empty()) init_from = arguments.init_from;
-    Outcome outcome = Outcome::finished;
-    auto train = [&](engine::Communicator* communicator) {
-        TrainingRun run(config, folder, store, runtime.exec(communicator), init_from);
-        Outcome own = run.train(rules);
-        if (communicator == nullptr || communicator->rank() == 0) outcome = own;
-    };
-    if (config.parallel.ranks == 1) {
-        train(nullptr);
-    } else {
-        engine::run_virtual_ranks(static_cast<int>(config.parallel.ranks),
-                                  [&](engine::Communicator& communicator) { train(&communicator); });
-    }
-    return outcome;
-}
-
 int run_train(const TrainArguments& arguments) {
     Config config = load_config(arguments.config);
     for (const std::string& setting : arguments.settings) set_config(config, setting);
@@ -95,7 +50,7 @@ int run_train(const TrainArguments& arguments) {
     }
     StopRules rules{.at_step = arguments.stop_at};
     if (!arguments.time_limit.empty()) rules.after_seconds = parse_duration(arguments.time_limit);
-    check_settings(config);
+    check_trainable(config);
     data::TokenStore store(config.data.path);
     Plan plan = make_plan(config, vocab_of(config, store.vocab()));
     if (arguments.dry_run) {
@@ -103,22 +58,10 @@ int run_train(const TrainArguments& arguments) {
         return kDone;
     }
     RunFolder folder(arguments.out.empty() ? fs::path("runs") / fs::path(arguments.config).stem() : fs::path(arguments.out));
-    if (folder.holds_run()) check_resumable(config, folder);
-    fs::create_directories(folder.path());
-    FolderLock lock(folder.path());
-    std::optional<std::int64_t> latest = folder.latest();
-    if (latest && *latest >= *config.train.steps) {
-        fmt::print(stderr, "nothing to do: {} has done all {} steps\n", folder.path().string(), *latest);
-        return kDone;
-    }
-    engine::io::write_file(folder.tokenizer(), store.tokenizer().description().dump(2) + "\n");
-    engine::io::write_file(folder.plan(), plan_json(plan).dump(2) + "\n");
-    // Last: a folder with a configuration is a run.
-    engine::io::write_file(folder.config(), config_text(config));
-    if (latest) fmt::print(stderr, "{} goes on from step {}\n", folder.path().string(), *latest);
+    std::optional<fs::path> init_from;
+    if (!arguments.init_from.empty()) init_from = arguments.init_from;
     watch_signals();
-    Outcome outcome = train_all_ranks(config, folder, store, arguments, rules);
-    if (outcome == Outcome::finished) return kDone;
+    if (train_in(folder, config, store, plan, rules, init_from) == Outcome::finished) return kDone;
     fmt::print(stderr, "stopped and saved; the same command goes on\n");
     return kStoppedEarly;
 }

@@ -118,8 +118,10 @@ void TrainingRun::run_step(bool logs) {
 
 void TrainingRun::log_step() {
     nn::StepReport report = trainer_->read();
-    expect(std::isfinite(report.loss), "train", "the loss is not finite at step {}: got {}; hint: a lower train.lr or a train.clip",
-           state_.step, report.loss);
+    if (!std::isfinite(report.loss)) {
+        throw Diverged(fmt::format("[train] the loss is not finite at step {}: got {}; hint: a lower train.lr or a train.clip", state_.step,
+                                   report.loss));
+    }
     for (const nn::LayerReport& layer : reports_) log_routing(layer);
     reports_.clear();
     if (!is_first()) return;

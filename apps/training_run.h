@@ -7,6 +7,7 @@
 #include "apps/step_layout.h"
 #include "data/streams.h"
 #include "data/token_store.h"
+#include "engine/base/error.h"
 #include "nn/schedule.h"
 #include "nn/trainer.h"
 
@@ -25,6 +26,12 @@ struct StopRules {
 };
 
 enum class Outcome { finished, stopped };
+
+// The loss is no number any more; going on would not mend it.
+class Diverged : public engine::Error {
+  public:
+    using Error::Error;
+};
 
 // One rank of a training run: everything that a step needs, and the loop around it. The first rank writes the run's folder.
 class TrainingRun {
