@@ -109,7 +109,7 @@ void TrainingRun::run_step(bool logs) {
         std::vector<nn::LayerReport> reports =
             trainer_->pass(uploaded(exec_, window.ids, layout_.sequences, layout_.context),
                            uploaded(exec_, window.targets, layout_.sequences, layout_.context), memory, layout_.step_tokens());
-        if (logs && pass + 1 == layout_.passes) reports_ = std::move(reports);
+        if (logs) std::move(reports.begin(), reports.end(), std::back_inserter(reports_));
     }
     trainer_->finish();
     state_.step += 1;
@@ -122,8 +122,7 @@ void TrainingRun::log_step() {
         throw Diverged(fmt::format("[train] the loss is not finite at step {}: got {}; hint: a lower train.lr or a train.clip", state_.step,
                                    report.loss));
     }
-    for (const nn::LayerReport& layer : reports_) log_routing(layer);
-    reports_.clear();
+    log_routing();
     if (!is_first()) return;
     double seconds = state_.seconds + seconds_since(begin_);
     double rate = static_cast<double>(state_.tokens - last_log_tokens_) / std::max(1e-9, seconds - last_log_seconds_);
@@ -145,14 +144,17 @@ void TrainingRun::log_step() {
     last_log_tokens_ = state_.tokens;
 }
 
-void TrainingRun::log_routing(const nn::LayerReport& report) {
-    bool by_logits = report.routing.cells == 0 && report.routing.logits_NE.defined();
-    Size cells = by_logits ? report.routing.logits_NE.size(-1) : report.routing.cells;
-    if (!report.routing.ids.defined() || cells == 0) return;
-    std::vector<std::int32_t> ids = all_rows<std::int32_t>(exec_, report.routing.ids);
-    std::vector<double> gates = all_rows<double>(exec_, report.routing.gates);
-    if (!is_first()) return;
-    routing_->write(routing_record(state_.step, report.layer, routing_metrics(ids, gates, static_cast<int>(cells))));
+void TrainingRun::log_routing() {
+    std::map<int, RoutingCounts> layers;
+    for (const nn::LayerReport& report : reports_) {
+        RoutingShape shape = routing_shape(report.routing, layout_.context);
+        if (shape.cells == 0) continue;
+        std::vector<std::int32_t> ids = all_rows<std::int32_t>(exec_, report.routing.ids);
+        std::vector<double> gates = all_rows<double>(exec_, report.routing.gates);
+        if (is_first()) layers.try_emplace(report.layer, shape).first->second.add(ids, gates);
+    }
+    for (const auto& [layer, counts] : layers) routing_->write(routing_record(state_.step, layer, routing_metrics(counts)));
+    reports_.clear();
 }
 
 void TrainingRun::evaluate() {

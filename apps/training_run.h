@@ -49,7 +49,7 @@ class TrainingRun {
     void go_on(std::int64_t step);
     void run_step(bool logs);
     void log_step();
-    void log_routing(const nn::LayerReport& report);
+    void log_routing();
     void evaluate();
     void save();
     bool must_stop(const StopRules& rules) const;
@@ -67,7 +67,7 @@ class TrainingRun {
     std::vector<nn::ModelMemory> memories_;
     nn::Schedule schedule_;
     TrainingState state_;
-    std::vector<nn::LayerReport> reports_;  // of a logged step's last pass
+    std::vector<nn::LayerReport> reports_;  // of a logged step, pass after pass
     std::unique_ptr<MetricsLog> metrics_, routing_;
     std::unique_ptr<EventFile> events_;
     std::unique_ptr<Progress> progress_;

@@ -79,8 +79,9 @@ void write_usage(const RunFolder& run, const fs::path& folder, std::mt19937& ran
                     gates.push_back(0.3 + 0.05 * static_cast<double>(e % 5));
                 }
             }
-            auto metrics = apps::routing_metrics(ids, gates, static_cast<int>(run.experts));
-            out << apps::routing_record(r * run.log_every, static_cast<int>(layer), metrics).dump() << '\n';
+            apps::RoutingCounts counts({.cells = run.experts});
+            counts.add(ids, gates);
+            out << apps::routing_record(r * run.log_every, static_cast<int>(layer), apps::routing_metrics(counts)).dump() << '\n';
         }
     }
 }
