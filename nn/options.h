@@ -49,6 +49,8 @@ class OptionTable {
     std::vector<Size> list(const std::string& name, std::optional<std::vector<Size>> otherwise = {}) const;
     // Throws if an option was given that nobody asked for, and names the nearest that is known.
     void expect_all_used() const;
+    // The names that were asked for, given or not.
+    const std::set<std::string>& asked() const { return used_; }
 
     bool operator==(const OptionTable& other) const { return values_ == other.values_; }
 

@@ -1,30 +1,15 @@
 #include "apps/command.h"
 #include "moe/methods/table.h"
+#include "tests/support/program_output.h"
 
-#include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include <doctest/doctest.h>
 
-namespace {
-
-// What the program prints on stdout.
-std::string printed(const std::vector<std::string>& arguments) {
-    std::ostringstream out, errors;
-    std::streambuf* before = std::cout.rdbuf(out.rdbuf());
-    int code = apps::run_program(arguments, errors);
-    std::cout.rdbuf(before);
-    INFO(errors.str());
-    CHECK(code == apps::kDone);
-    return out.str();
-}
-
-}  // namespace
-
 TEST_CASE("methods --json lists every row of the table with its parts, parameters and FLOPs, the selector's included") {
-    auto list = nlohmann::json::parse(printed({"methods", "--width", "128", "--json"}));
+    auto list = nlohmann::json::parse(tests::printed_by({"methods", "--width", "128", "--json"}));
     REQUIRE(list.size() == moe::methods().size());
     std::map<std::string, nlohmann::json> rows;
     for (const auto& row : list) {
@@ -42,7 +27,7 @@ TEST_CASE("methods --json lists every row of the table with its parts, parameter
 }
 
 TEST_CASE("methods prints one line a row; impossible sizes are wrong usage") {
-    std::string text = printed({"methods"});
+    std::string text = tests::printed_by({"methods"});
     for (const moe::Method& method : moe::methods()) CHECK(text.find(std::string(method.name) + " ") != std::string::npos);
     std::ostringstream errors;
     CHECK(apps::run_program({"methods", "--k", "17"}, errors) == apps::kWrongUsage);
