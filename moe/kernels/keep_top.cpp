@@ -2,15 +2,17 @@
 
 #include "engine/base/here.h"
 #include "engine/base/threads.h"
-#include "engine/memory/scratch.h"
+#include "engine/kernels/tile/arena.h"
+#include "moe/kernels/top_of.h"
+#include "moe/kernels/top_order.h"
 
 #include <algorithm>
-#include <numeric>
 
 namespace moe::kernels {
 
 using engine::Here;
 using engine::load;
+using engine::kernels::tile::arena;
 
 inline namespace ENGINE_DEVICE {
 
@@ -19,18 +21,18 @@ constexpr Size kTopRows = 32;
 }  // namespace ENGINE_DEVICE
 
 template <class D, class T>
-void keep_top(Exec& exec, Rows<T> y, std::int32_t* ids, Rows<const T> x, Size K) {
+void keep_top(Exec&, Rows<T> y, std::int32_t* ids, Rows<const T> x, Size K) {
+    using S = engine::Sum<T>;
     Size F = x.columns, blocks = (x.rows + kTopRows - 1) / kTopRows;
-    engine::Scratch<std::int32_t> orders(exec, blocks * F);
     engine::parallel_for(blocks, [&](Size block) {
-        std::int32_t* order = orders.data() + block * F;
+        TopOf<S> top(F);
+        S* values = arena<4, S>(F + K);
+        S* best = values + F;
         for (Size n = block * kTopRows; n < std::min(x.rows, (block + 1) * kTopRows); ++n) {
             const T* in = x.row(n);
-            std::iota(order, order + F, 0);
-            std::partial_sort(order, order + K, order + F, [&](std::int32_t a, std::int32_t b) {
-                return load(in[a]) != load(in[b]) ? load(in[a]) > load(in[b]) : a < b;
-            });
-            std::copy_n(order, K, ids + n * K);
+            for (Size f = 0; f < F; ++f) values[f] = rankable(load(in[f]));
+            std::int32_t* order = ids + n * K;
+            top.find(best, order, values, nullptr, F, K);
             std::fill_n(y.row(n), F, T{});
             for (Size k = 0; k < K; ++k) y(n, order[k]) = in[order[k]];
         }

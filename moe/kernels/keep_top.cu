@@ -1,6 +1,7 @@
 #include "engine/base/here.h"
 #include "engine/cuda/launch.h"
 #include "moe/kernels/keep_top.h"
+#include "moe/kernels/top_order.h"
 
 namespace moe::kernels {
 
@@ -22,10 +23,10 @@ __global__ void keep_top_kernel(Rows<T> y, std::int32_t* ids, Rows<const T> x, S
     for (Size k = 0; k < K; ++k) {
         Size best = -1;
         for (Size f = 0; f < x.columns; ++f) {
-            bool after = last < 0 || load(in[f]) < load(in[last]) || (load(in[f]) == load(in[last]) && f > last);
-            if (after && (best < 0 || load(in[f]) > load(in[best]))) best = f;
+            auto value = rankable(load(in[f]));
+            bool after = last < 0 || value < rankable(load(in[last])) || (value == rankable(load(in[last])) && f > last);
+            if (after && (best < 0 || value > rankable(load(in[best])))) best = f;
         }
-        if (best < 0) best = k;
         ids[n * K + k] = static_cast<std::int32_t>(best);
         y(n, best) = in[best];
         last = best;

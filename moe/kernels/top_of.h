@@ -4,6 +4,8 @@
 #include "engine/kernels/tile/vector.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstdint>
 #include <limits>
 
 namespace moe::kernels::inline ENGINE_DEVICE {
@@ -11,10 +13,39 @@ namespace moe::kernels::inline ENGINE_DEVICE {
 using engine::Size;
 
 template <class S>
-struct Ranked {
-    S value;
-    std::int32_t id;
-    bool operator<(const Ranked& other) const { return value != other.value ? value > other.value : id < other.id; }
+class Ranked {
+  public:
+    Ranked() = default;
+    Ranked(S value, std::int32_t id) : value_(value), id_(id) {}
+    bool operator<(const Ranked& other) const { return value_ != other.value_ ? value_ > other.value_ : id_ < other.id_; }
+    S value() const { return value_; }
+    std::int32_t id() const { return id_; }
+
+  private:
+    S value_;
+    std::int32_t id_;
+};
+
+// The same order as that of one integer: the value's bits, turned so that they fall as it rises, then the id.
+template <>
+class Ranked<float> {
+  public:
+    Ranked() = default;
+    Ranked(float value, std::int32_t id) : key_(std::uint64_t{falling(value)} << 32 | static_cast<std::uint32_t>(id)) {}
+    bool operator<(const Ranked& other) const { return key_ < other.key_; }
+    float value() const {
+        auto bits = static_cast<std::uint32_t>(key_ >> 32);
+        return std::bit_cast<float>((bits & kSign) != 0 ? bits : ~bits & ~kSign);
+    }
+    std::int32_t id() const { return static_cast<std::int32_t>(static_cast<std::uint32_t>(key_)); }
+
+  private:
+    static constexpr std::uint32_t kSign = 0x80000000u;
+    static std::uint32_t falling(float value) {
+        auto bits = std::bit_cast<std::uint32_t>(value + 0.0f);  // −0 equals 0
+        return (bits & kSign) != 0 ? bits : ~bits & ~kSign;
+    }
+    std::uint64_t key_;
 };
 
 template <class S>
@@ -141,14 +172,15 @@ class TopOf {
     }
 
     void sort(S* best, std::int32_t* best_id, Size m, Size count) {
-        auto* all = engine::kernels::tile::arena<7, Ranked<S>>(room_);
-        for (Size i = 0; i < m; ++i) all[i] = {value_[i], static_cast<std::int32_t>(id_[i])};
         Size wanted = std::min(m, count);
+        if (wanted == 0) return;
+        auto* all = engine::kernels::tile::arena<7, Ranked<S>>(room_);
+        for (Size i = 0; i < m; ++i) all[i] = Ranked<S>(value_[i], static_cast<std::int32_t>(id_[i]));
         std::nth_element(all, all + (wanted - 1), all + m);
         std::sort(all, all + wanted);
         for (Size r = 0; r < wanted; ++r) {
-            best[r] = all[r].value;
-            best_id[r] = all[r].id;
+            best[r] = all[r].value();
+            best_id[r] = all[r].id();
         }
     }
 

@@ -19,7 +19,8 @@ struct Sizes {
 
 TEST_CASE_DEVICES("keep_top keeps the k largest values of a row and lists them falling, equal ones by column; its gradient goes there") {
     for (Dtype dtype : {Dtype::f32, Dtype::bf16}) {
-        for (auto [N, F, K] : {Sizes{1, 1, 1}, Sizes{3, 7, 7}, Sizes{67, 13, 5}, Sizes{33, 101, 1}, Sizes{0, 5, 2}}) {
+        for (auto [N, F, K] : {Sizes{1, 1, 1}, Sizes{3, 7, 7}, Sizes{67, 13, 5}, Sizes{33, 101, 1}, Sizes{0, 5, 2}, Sizes{35, 613, 257},
+                               Sizes{5, 300, 300}}) {
             // Eighths, so that many are equal; every value is exact in both dtypes.
             auto x = tests::random_values(N * F, 1), dy = tests::random_values(N * F, 2);
             for (double& value : x) value = std::round(8 * value) / 8;
@@ -49,4 +50,13 @@ TEST_CASE_DEVICES("keep_top keeps the k largest values of a row and lists them f
             CHECK(to_host<double>(exec, dx) == passed);
         }
     }
+}
+
+TEST_CASE_DEVICES("NaN is kept last, and −0 is as large as 0") {
+    double nan = std::nan("");
+    Tensor in = from_host(exec, {2, 5}, Dtype::f32, std::vector<double>{nan, -1, nan, -2, 3, 0.0, -0.0, -5, 0.0, -0.0}),
+           y(exec, {2, 5}, Dtype::f32), ids(exec, {6}, Dtype::i32);
+    visit_device(
+        exec, [&]<class D>(D) { moe::kernels::keep_top<D, float>(exec, y.rows<float>(), ids.data<std::int32_t>(), in.rows<float>(), 3); });
+    CHECK(to_host<std::int32_t>(exec, ids) == std::vector<std::int32_t>{4, 1, 3, 0, 1, 3});
 }

@@ -27,8 +27,8 @@ TEST_CASE_DEVICES("top_ids lists the k largest scores of a row, falling, equal o
         Size N, E, K;
     };
     // K up to 32 is inserted, more is sorted: both, and the border.
-    for (auto [N, E, K] :
-         {Sizes{1, 1, 1}, Sizes{67, 13, 5}, Sizes{3, 7, 7}, Sizes{5, 257, 32}, Sizes{5, 257, 33}, Sizes{2, 101, 101}, Sizes{0, 3, 1}}) {
+    for (auto [N, E, K] : {Sizes{1, 1, 1}, Sizes{67, 13, 5}, Sizes{3, 7, 7}, Sizes{5, 257, 32}, Sizes{5, 257, 33}, Sizes{2, 101, 101},
+                           Sizes{4, 1031, 300}, Sizes{0, 3, 1}}) {
         auto s = tests::random_values(N * E, 1);
         for (double& value : s) value = std::round(8 * value) / 8;
         std::vector<std::int32_t> expected;
