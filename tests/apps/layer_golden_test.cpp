@@ -1,0 +1,86 @@
+// `moegrad layer` against vectors of another hand: tools/golden, written from the papers' formulas, with PyTorch's autograd in double
+// precision.
+#include "engine/io/safetensors.h"
+#include "tests/support/layer_program.h"
+#include "tests/support/text_files.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <doctest/doctest.h>
+
+using tests::Array;
+using tests::Arrays;
+
+namespace {
+
+struct Golden {
+    std::string toml;
+    Arrays in, out;
+};
+
+Golden read_golden(const std::filesystem::path& toml) {
+    Golden golden{tests::read_text(toml), {}, {}};
+    std::filesystem::path tensors = toml;
+    auto file = engine::io::SafetensorsFile::open(tensors.replace_extension(".safetensors"));
+    for (const std::string& name : file.names()) {
+        Array array{file.shape(name), {}};
+        if (engine::is_floating(file.dtype(name))) {
+            array.values = file.read<double>(name);
+        } else {
+            std::vector<std::int32_t> whole = file.read<std::int32_t>(name);
+            array.values.assign(whole.begin(), whole.end());
+        }
+        bool input = name.starts_with("in.");
+        (input ? golden.in : golden.out)[name.substr(input ? 3 : 4)] = array;
+    }
+    return golden;
+}
+
+double largest(const Array& array) {
+    double most = 0;
+    for (double value : array.values) most = std::max(most, std::abs(value));
+    return most;
+}
+
+// What a difference is compared with: the tensor's largest value. Before a batch norm a bias has no gradient but rounding: the weight's.
+double size_of(const Golden& golden, const std::string& name) {
+    return std::max(largest(golden.out.at(name == "grad.query.b" ? "grad.query.w" : name)), 1e-300);
+}
+
+std::vector<std::filesystem::path> cases() {
+    std::vector<std::filesystem::path> paths;
+    for (const auto& entry : std::filesystem::directory_iterator("tests/golden")) {
+        if (entry.path().extension() == ".toml") paths.push_back(entry.path());
+    }
+    std::sort(paths.begin(), paths.end());
+    return paths;
+}
+
+}  // namespace
+
+TEST_CASE("every golden layer comes out as another implementation has it: choices exactly, the rest to 1e-10 in double and 1e-5 in float") {
+    CHECK(cases().size() >= 15);
+    for (const auto& path : cases()) {
+        Golden golden = read_golden(path);
+        for (auto [dtype, bound] : {std::pair{std::string("float64"), 1e-10}, {"float32", 1e-5}}) {
+            INFO(path.string() << " in " << dtype);
+            Arrays got = tests::run_layer(golden.toml + "dtype = \"" + dtype + "\"\n", golden.in);
+            for (const auto& [name, array] : golden.out) {
+                INFO(name);
+                REQUIRE(got.contains(name));
+                CHECK(got.at(name).shape == array.shape);
+                if (name == "ids") {
+                    CHECK(got.at(name).values == array.values);
+                    continue;
+                }
+                double error = 0;
+                for (std::size_t i = 0; i < array.values.size(); ++i)
+                    error = std::max(error, std::abs(got.at(name).values.at(i) - array.values[i]));
+                CHECK(error / size_of(golden, name) < bound);
+            }
+            // Nothing comes out that the other implementation does not know of.
+            for (const auto& [name, array] : got) CHECK_MESSAGE((name.starts_with("param.") || golden.out.contains(name)), name);
+        }
+    }
+}
