@@ -54,7 +54,7 @@ void write_sample(Exec& exec, nn::LanguageModel& model, const data::TokenStore& 
     constexpr std::int64_t kPromptTokens = 64, kSampleTokens = 192;
     const data::Split& split = store.split("valid");
     std::vector<std::int32_t> prompt(static_cast<std::size_t>(std::min(kPromptTokens, split.tokens())));
-    if (prompt.empty()) return;
+    if (prompt.empty() || !model.refuses_decoding().empty()) return;
     split.read(0, static_cast<std::int64_t>(prompt.size()), prompt.data());
     Exec alone = exec;
     alone.communicator = nullptr;

@@ -10,6 +10,8 @@ namespace apps {
 using namespace engine;
 
 Generator::Generator(Exec& exec, nn::LanguageModel& model, Size memory, Size context) : exec_(exec), model_(model), context_(context) {
+    std::string why = model.refuses_decoding();
+    expect(why.empty(), "generate", "{}", why);
     cache_.limit = memory;
 }
 

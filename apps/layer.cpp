@@ -121,8 +121,10 @@ int run_layer(const LayerFiles& files) {
     Tape tape(exec, backward, settings.trains);
     nn::FeedForwardResult result = layer->forward(tape, inputs);
     out.add("y", result.y_NC.value());
-    if (result.routing.ids.defined()) out.add("ids", result.routing.ids);
-    if (result.routing.gates.defined()) out.add("gates", result.routing.gates);
+    const nn::Routing& routing = result.routing;
+    bool by_expert = routing.rows_ES.defined();
+    if (routing.ids.defined()) out.add("ids", by_expert ? routing.rows_ES : routing.ids);
+    if (routing.gates.defined()) out.add("gates", by_expert ? routing.gates_ES : routing.gates);
     for (const nn::NamedLoss& loss : result.losses) out.add("loss." + loss.name, loss.value);
     for (const nn::State* state : own.states) {
         if (settings.trains && state->next.defined()) out.add("next." + state->name, state->next);

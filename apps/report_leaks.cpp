@@ -20,6 +20,10 @@ std::vector<std::string> future_leaks(const std::map<std::string, std::string>& 
         leaks.emplace_back(
             "leaks the future in training: a later token's first choice can take an earlier one's second seat (gshard with a capacity)");
     }
+    if (method == "switch" && std::atof(value("ffn.capacity_factor").c_str()) > 0 && std::atoi(value("ffn.k").c_str()) > 1) {
+        leaks.emplace_back(
+            "leaks the future: a later token's first choice can take an earlier one's second seat (switch with a capacity and k > 1)");
+    }
     if (value("ffn.query_norm") == "batch") {
         leaks.emplace_back("leaks the future in training: queries are normalised over all positions (query_norm = batch)");
     }

@@ -22,6 +22,9 @@ struct Routing {
     Tensor gates;
     Tensor logits_NE;
     Size cells = 0;  // ids are below this; 0: as many as logits_NE has columns
+    // Where experts choose, the same by expert: the rows of the whole pass, all ranks, that each took, and their gates, (E,seats). Then ids
+    // and gates are (N,E), with id −1 and gate 0 for an expert that did not take the row.
+    Tensor rows_ES = {}, gates_ES = {};
 };
 
 struct FeedForwardResult {
@@ -45,6 +48,8 @@ class FeedForward : public Module {
     virtual bool mixes_positions() const { return false; }
     // Needs RowContext::token_ids_N.
     virtual bool reads_token_ids() const { return false; }
+    // Why rows cannot be had one after another, as decoding asks for them; empty where they can.
+    virtual std::string refuses_decoding() const { return ""; }
     // 2 per multiply-add, per row, forward; `selector` is the part spent on choosing.
     struct Flops {
         double forward = 0;
@@ -58,9 +63,10 @@ class FeedForward : public Module {
 // Where a layer stands: what initialisation and the random counters need.
 struct LayerPlace {
     Size channels = 0;
-    int layer = 0;                // index in the model; random sites are layer · 16 + purpose
-    int depth = 1;                // number of layers, for initialisations that depend on it
-    Parameter* values = nullptr;  // a table of values that another layer owns, for memory-plus; null: the layer has its own
+    int layer = 0;                                // index in the model; random sites are layer · 16 + purpose
+    int depth = 1;                                // number of layers, for initialisations that depend on it
+    Parameter* values = nullptr;                  // a table of values that another layer owns, for memory-plus; null: the layer has its own
+    std::vector<std::int64_t> token_counts = {};  // how often each token id stands in the text, where that is known
 };
 
 }  // namespace nn

@@ -38,6 +38,8 @@ class LanguageModel : public Module {
     virtual ModelResult forward(engine::Tape& tape, const Tensor& ids_BT, ModelMemory& memory, double loss_scale) = 0;
     // ids (B,t) int32 of new positions. Row for row the same bits as `forward` over all of them.
     virtual ModelResult decode(engine::Tape& tape, const Tensor& ids_Bt, DecodeCache& cache) = 0;
+    // Why this model cannot decode; empty where it can.
+    virtual std::string refuses_decoding() const { return ""; }
     // Forward, 2 per multiply-add, visible pairs only, at context T and memory M.
     virtual FeedForward::Flops flops_per_token(Size T, Size M) const = 0;
     virtual Size active_parameters() const = 0;

@@ -121,6 +121,13 @@ ModelResult TransformerXl::decode(Tape& tape, const Tensor& ids_Bt, DecodeCache&
     return result;
 }
 
+std::string TransformerXl::refuses_decoding() const {
+    for (const auto& block : blocks_) {
+        if (std::string why = block->feed_forward->refuses_decoding(); !why.empty()) return why;
+    }
+    return "";
+}
+
 // Queries see M + (T+1)/2 positions on average; keys and values are made for M + T positions. The projection of the positions is once a
 // window, whatever its sequences, and not counted.
 FeedForward::Flops TransformerXl::flops_per_token(Size T, Size M) const {

@@ -26,6 +26,7 @@ class TransformerXl final : public LanguageModel {
 
     ModelResult forward(engine::Tape& tape, const Tensor& ids_BT, ModelMemory& memory, double loss_scale) override;
     ModelResult decode(engine::Tape& tape, const Tensor& ids_Bt, DecodeCache& cache) override;
+    std::string refuses_decoding() const override;
     FeedForward::Flops flops_per_token(Size T, Size M) const override;
     Size active_parameters() const override;
 

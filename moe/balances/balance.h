@@ -1,4 +1,5 @@
 #pragma once
+#include "moe/kernels/biased_scores.h"
 #include "moe/selectors/selector.h"
 
 namespace moe {
@@ -36,6 +37,30 @@ class FractionMeanLoss final : public BalanceLoss {
 
   private:
     double weight_, scale_, z_weight_;
+};
+
+// CV² of the experts' summed gates ("cv").
+class GateVariationLoss final : public BalanceLoss {
+  public:
+    GateVariationLoss(const nn::OptionTable& options, nn::Size experts);
+    void add_to(std::vector<nn::NamedLoss>& losses, engine::Tape& tape, const Selection& selection, const nn::Var& gates_NK,
+                const nn::RowContext& context) override;
+
+  private:
+    double weight_;
+    nn::Size experts_;
+};
+
+// Σ f·P of every sequence, all k choices ("balance").
+class SequenceLoss final : public BalanceLoss {
+  public:
+    explicit SequenceLoss(const nn::OptionTable& options);
+    void add_to(std::vector<nn::NamedLoss>& losses, engine::Tape& tape, const Selection& selection, const nn::Var& gates_NK,
+                const nn::RowContext& context) override;
+
+  private:
+    double weight_;
+    kernels::Score score_;
 };
 
 }  // namespace moe

@@ -11,6 +11,14 @@ std::unique_ptr<BalanceLoss> make_balance(const Method& method, const nn::Option
             return std::make_unique<EntropyLoss>(options);
         case Balance::fraction_mean:
             return std::make_unique<FractionMeanLoss>(options, experts, method.extras.balance_scale);
+        case Balance::gate_variation:
+            return std::make_unique<GateVariationLoss>(options, experts);
+        case Balance::sequence_and_bias:
+            return std::make_unique<SequenceLoss>(options);
+        case Balance::exact:
+        case Balance::sinkhorn:
+        case Balance::by_table:
+            return nullptr;
     }
     return nullptr;
 }

@@ -18,10 +18,24 @@ const std::vector<Method>& methods() {
          Leaks::never, Start::sigma_moe, {.expert_dropout = true}},
         {"softmax-before", Selector::top_experts,      Gate::softmax_all,    Memory::experts, Balance::entropy,       "y = Σ_top-k softmax(z)_e·act(x·w1_e)·w2_e",     "Csordás 2023, sec. 4"},
         {"softmax-after",  Selector::top_experts,      Gate::softmax_chosen, Memory::experts, Balance::entropy,       "y = Σ_top-k softmax(z_top-k)_e·act(x·w1_e)·w2_e", "Csordás 2023, sec. 4"},
-        {"switch",         Selector::top_experts,      Gate::softmax_all,    Memory::experts, Balance::fraction_mean, "y = Σ_top-k softmax(z)_e·act(x·w1_e)·w2_e",     "Fedus 2021, eq. 1–6",
+        {"noisy-topk",     Selector::noisy_top_experts,   Gate::softmax_chosen, Memory::experts, Balance::gate_variation,    "y = Σ_top-k softmax(h_top-k)_e·act(x·w1_e)·w2_e, h = z + ν·softplus(x·noise_w)", "Shazeer 2017, eq. 3–7",
+         Leaks::never, Start::shazeer},
+        {"switch",         Selector::top_experts,         Gate::softmax_all,    Memory::experts, Balance::fraction_mean,     "y = Σ_top-k softmax(z)_e·act(x·w1_e)·w2_e",     "Fedus 2021, eq. 1–6",
          Leaks::with_capacity, Start::fedus, {.capacity = true, .balance_scale = true, .default_k = 1}},
-        {"gshard",         Selector::first_and_second, Gate::softmax_of_two, Memory::experts, Balance::fraction_mean, "y = Σ_2 p_e/(p_1+p_2)·act(x·w1_e)·w2_e, p = softmax(z)", "Lepikhin 2020, alg. 1",
-         Leaks::with_capacity, Start::sigma_moe},
+        {"gshard",         Selector::first_and_second,    Gate::softmax_of_two, Memory::experts, Balance::fraction_mean,     "y = Σ_2 p_e/(p_1+p_2)·act(x·w1_e)·w2_e, p = softmax(z)", "Lepikhin 2020, alg. 1",
+         Leaks::with_capacity},
+        {"base",           Selector::balanced_assignment, Gate::sigmoid,        Memory::experts, Balance::exact,             "y = σ(z_e)·act(x·w1_e)·w2_e, e balanced",       "Lewis 2021, eq. 2–3",
+         Leaks::in_training, Start::lewis, {.residual_mix = true}},
+        {"s-base",         Selector::sinkhorn_plan,       Gate::sigmoid,        Memory::experts, Balance::sinkhorn,          "y = Σ_top-k(plan) σ(z_e)·act(x·w1_e)·w2_e",     "Clark 2022, sec. 2.2",
+         Leaks::in_training},
+        {"hash",           Selector::balanced_table,      Gate::one,            Memory::experts, Balance::by_table,          "y = Σ_table(token) act(x·w1_e)·w2_e",           "Roller 2021, sec. 3"},
+        {"rand-hash",      Selector::random_table,        Gate::one,            Memory::experts, Balance::by_table,          "y = Σ_table(token) act(x·w1_e)·w2_e",           "Liu 2023, sec. 3"},
+        {"expert-choice",  Selector::experts_choose,      Gate::probability,    Memory::experts, Balance::exact,             "y = Σ_{e took x} p_e·act(x·w1_e)·w2_e",         "Zhou 2022, eq. 1–4",
+         Leaks::always},
+        {"deepseek",       Selector::biased_groups,       Gate::of_score,       Memory::experts, Balance::sequence_and_bias, "y = shared(x) + Σ_top-k(s+b) s_e·act(x·w1_e)·w2_e", "Dai 2024, eq. 9–14; DeepSeek-V3, eq. 12–20",
+         Leaks::never, Start::deepseek, {.shared_block = true}},
+        {"avg-k",          Selector::mean_keys,           Gate::of_option,      Memory::experts, Balance::none,              "y = Σ_top-k(x·mean w1_e) act(x·w1_e)·w2_e",     "Liu 2023, sec. 4"},
+        {"vanilla-m",      Selector::cell_keys,           Gate::one,            Memory::experts, Balance::none,              "y = Σ_top-k(mean x·w1_e) act(x·w1_e)·w2_e",     "Liu 2023, sec. 3"},
         {"lorkm",          Selector::low_rank_keys,    Gate::one,            Memory::scored_cells, Balance::none,    "y = Σ_top-k act(s_m)·values_m, s = x·down·up", "Liu 2023, sec. 3"},
         {"pkm",            Selector::product_keys,     Gate::softmax_per_head, Memory::values, Balance::query_norm,   "y = Σ_heads Σ_top-k softmax(s)_m·values_m, s_(i,j) = q₀·K₀_i + q₁·K₁_j", "Lample 2019, sec. 3",
          Leaks::with_batch_norm},
@@ -55,6 +69,8 @@ std::string_view part_name(Selector selector) {
             return "top-k cells";
         case Selector::top_experts:
             return "top-k experts";
+        case Selector::noisy_top_experts:
+            return "top-k experts of noisy logits";
         case Selector::first_and_second:
             return "top-1 and a second";
         case Selector::product_keys:
@@ -65,6 +81,22 @@ std::string_view part_name(Selector selector) {
             return "product keys, x as query";
         case Selector::low_rank_keys:
             return "low-rank keys";
+        case Selector::balanced_assignment:
+            return "balanced assignment";
+        case Selector::sinkhorn_plan:
+            return "Sinkhorn's plan";
+        case Selector::balanced_table:
+            return "balanced table of token ids";
+        case Selector::random_table:
+            return "random table of token ids";
+        case Selector::experts_choose:
+            return "experts take tokens";
+        case Selector::biased_groups:
+            return "top-k experts, biased, in groups";
+        case Selector::mean_keys:
+            return "top-k blocks by mean key";
+        case Selector::cell_keys:
+            return "top-k blocks by their cells";
     }
     return "";
 }
@@ -79,7 +111,13 @@ std::string_view part_name(Gate gate) {
         case Gate::softmax_chosen:
             return "softmax over chosen";
         case Gate::softmax_of_two:
-            return "softmax over the two, before or after dropping";
+            return "softmax over the two";
+        case Gate::of_option:
+            return "1, or by option";
+        case Gate::of_score:
+            return "sigmoid or softmax";
+        case Gate::probability:
+            return "probability";
         case Gate::softmax_per_head:
             return "softmax per head";
         case Gate::relu:
@@ -116,6 +154,16 @@ std::string_view part_name(Balance balance) {
             return "E·Σ f·P, z-loss";
         case Balance::query_norm:
             return "query norm";
+        case Balance::gate_variation:
+            return "CV²";
+        case Balance::sequence_and_bias:
+            return "bias, Σ f·P a sequence";
+        case Balance::exact:
+            return "exact";
+        case Balance::sinkhorn:
+            return "Sinkhorn";
+        case Balance::by_table:
+            return "by table";
     }
     return "";
 }

@@ -14,14 +14,34 @@ enum class Selector {  // S
     all,
     top_cells,
     top_experts,
+    noisy_top_experts,
     first_and_second,
+    balanced_assignment,
+    sinkhorn_plan,
+    balanced_table,
+    random_table,
+    experts_choose,
+    biased_groups,
+    mean_keys,
+    cell_keys,
     product_keys,           // its own query, sub-keys of each head
     shared_product_keys,    // its own query, sub-keys for all heads
     product_keys_of_input,  // x itself is the query
     low_rank_keys,
 };
-enum class Gate { one, sigmoid, softmax_all, softmax_chosen, softmax_of_two, softmax_per_head, relu };  // α
-enum class Memory {                                                                                     // the cells that S picks from
+enum class Gate {  // α
+    one,
+    sigmoid,
+    softmax_all,
+    softmax_chosen,
+    softmax_of_two,
+    of_option,
+    of_score,
+    probability,
+    softmax_per_head,
+    relu,
+};
+enum class Memory {  // the cells that S picks from
     block,
     experts,
     scored_cells,      // act(score)·value
@@ -30,7 +50,17 @@ enum class Memory {                                                             
     one_cell_experts,  // the same, with a gated linear unit as an option
     gated_values,      // value; the layer's output is gated and projected
 };
-enum class Balance { none, entropy, fraction_mean, query_norm };  // what keeps S spread
+enum class Balance {  // what keeps S spread
+    none,
+    entropy,
+    fraction_mean,
+    gate_variation,
+    sequence_and_bias,
+    exact,
+    sinkhorn,
+    by_table,
+    query_norm,
+};
 
 // Whether a row's output may depend on later rows (METHODS.md).
 enum class Leaks {
@@ -46,6 +76,8 @@ struct Extras {
     bool expert_dropout = false;
     bool capacity = false;
     bool balance_scale = false;
+    bool shared_block = false;
+    bool residual_mix = false;
     nn::Size default_k = 0;  // 0: k must be given
 };
 

@@ -54,6 +54,7 @@ struct ExpertsNode final : Node {
     Tensor gate_R;
     engine::ops::Activation kind;
     kernels::HiddenDropout dropout;
+    std::shared_ptr<WeightShare> w1_share;
 
     explicit ExpertsNode(Routes r) : routes(std::move(r)) {}
     const char* name() const override { return "experts"; }
@@ -97,7 +98,14 @@ struct ExpertsNode final : Node {
                                                                w3.value().rows<T>(), Layout::transposed, groups);
             }
         }
-        if (w1.needs_grad()) weight_gradient<D, T>(exec, w1, x.value().rows<T>(), da.rows<T>(), true, nullptr, groups);
+        if (w1.needs_grad() && w1_share) {
+            w1_share->run = [&exec, da, value = x.value(), own = routes](const Tensor& out, bool add, Size shard) {
+                engine::kernels::grouped_weight_gradient<D, T>(exec, out.rows<S>(), add, value.rows<T>(), da.rows<T>(), true, nullptr,
+                                                               own.begin(shard), own.begin(shard + 1), own.groups());
+            };
+        } else if (w1.needs_grad()) {
+            weight_gradient<D, T>(exec, w1, x.value().rows<T>(), da.rows<T>(), true, nullptr, groups);
+        }
         if (glu && w3.needs_grad()) weight_gradient<D, T>(exec, w3, x.value().rows<T>(), dlinear.rows<T>(), true, nullptr, groups);
     }
 
@@ -121,7 +129,7 @@ struct ExpertsNode final : Node {
 }  // namespace
 
 Var experts(Tape& tape, const Var& x_NC, const Picks& picks, const Var& gates_NK, const Var& w1_ECG, const Var& w2_EGC, const Var& w3_ECG,
-            engine::ops::Activation activation, float hidden_dropout, std::uint32_t site) {
+            engine::ops::Activation activation, float hidden_dropout, std::uint32_t site, const std::shared_ptr<WeightShare>& w1_share) {
     ProfileScope profile("experts");
     Size E = w1_ECG.size(0), C = w1_ECG.size(1), G = w1_ECG.size(2), N = x_NC.shape().rows();
     expect(x_NC.size(-1) == C && w2_EGC.shape() == Shape{E, G, C} && (!w3_ECG.defined() || w3_ECG.shape() == w1_ECG.shape()), "experts",
@@ -158,7 +166,8 @@ Var experts(Tape& tape, const Var& x_NC, const Picks& picks, const Var& gates_NK
                                                        w2_EGC.value().rows<T>(), Layout::normal, groups);
     });
     if (recorded) {
-        node.x = x_NC, node.gates = gates_NK, node.w1 = w1_ECG, node.w2 = w2_EGC, node.w3 = w3_ECG, node.y = y, node.kind = activation;
+        node.x = x_NC, node.gates = gates_NK, node.w1 = w1_ECG, node.w2 = w2_EGC, node.w3 = w3_ECG, node.y = y, node.kind = activation,
+        node.w1_share = w1_share;
         tape.record(std::move(node));
     }
     return y;

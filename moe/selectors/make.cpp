@@ -1,11 +1,18 @@
 #include "moe/selectors/make.h"
 
 #include "engine/base/error.h"
+#include "moe/selectors/balanced.h"
+#include "moe/selectors/biased.h"
+#include "moe/selectors/expert_choice.h"
+#include "moe/selectors/keys.h"
+#include "moe/selectors/noisy.h"
 #include "moe/selectors/router.h"
+#include "moe/selectors/sinkhorn.h"
+#include "moe/selectors/token_table.h"
 
 namespace moe {
 
-std::unique_ptr<ExpertSelector> make_selector(const Method& method, const nn::OptionTable& options, const ExpertsPlace& at) {
+std::unique_ptr<ExpertSelector> make_selector(const Method& method, const nn::OptionTable& options, const ExpertsPlace& at, bool scored) {
     switch (method.selector) {
         case Selector::top_experts: {
             const Extras& extras = method.extras;
@@ -14,6 +21,24 @@ std::unique_ptr<ExpertSelector> make_selector(const Method& method, const nn::Op
         }
         case Selector::first_and_second:
             return std::make_unique<FirstAndSecond>(at, options);
+        case Selector::noisy_top_experts:
+            return std::make_unique<NoisyTopExperts>(at, options);
+        case Selector::balanced_assignment:
+            return std::make_unique<BalancedExperts>(at, options);
+        case Selector::sinkhorn_plan:
+            return std::make_unique<SinkhornExperts>(at, options);
+        case Selector::balanced_table:
+            return std::make_unique<TokenTable>(at, options, true);
+        case Selector::random_table:
+            return std::make_unique<TokenTable>(at, options, false);
+        case Selector::experts_choose:
+            return std::make_unique<ExpertsChoose>(at, options);
+        case Selector::biased_groups:
+            return std::make_unique<BiasedGroups>(at, options);
+        case Selector::mean_keys:
+            return std::make_unique<MeanKeys>(at, options, scored);
+        case Selector::cell_keys:
+            return std::make_unique<CellKeys>(at, options);
         case Selector::all:
         case Selector::top_cells:
         case Selector::product_keys:

@@ -5,6 +5,7 @@
 namespace moe {
 
 // S of a row of the table.
-std::unique_ptr<ExpertSelector> make_selector(const Method& method, const nn::OptionTable& options, const ExpertsPlace& at);
+// `scored`: the gate is a function of the scores.
+std::unique_ptr<ExpertSelector> make_selector(const Method& method, const nn::OptionTable& options, const ExpertsPlace& at, bool scored);
 
 }  // namespace moe

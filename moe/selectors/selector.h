@@ -1,6 +1,7 @@
 #pragma once
 #include "moe/initial_values.h"
 #include "moe/ops/picks.h"
+#include "moe/ops/weight_share.h"
 #include "nn/feed_forward.h"
 #include "nn/options.h"
 
@@ -11,7 +12,10 @@ namespace moe {
 // Which experts each row goes to, and what gates and balances are functions of.
 struct Selection {
     ops::Picks picks;
-    nn::Var logits_NE;  // Sum dtype; undefined where nothing is a function of them
+    nn::Var logits_NE = {};                           // Sum dtype; undefined where nothing is a function of them
+    std::shared_ptr<ops::WeightShare> w1_share = {};  // where the selector has a gradient of w1 of its own
+    nn::Var gates_NK = {};                            // where the selector makes the gates
+    engine::Tensor rows_ES = {}, gates_ES = {};       // nn::Routing's, where experts choose
 };
 
 // The experts that a selector picks from.
@@ -34,6 +38,7 @@ class ExpertSelector : public nn::Module {
     virtual nn::Size parameters() const = 0;
     virtual bool reads_token_ids() const { return false; }
     virtual bool mixes_positions() const { return false; }
+    virtual std::string refuses_decoding() const { return ""; }
 };
 
 // k, between 1 and n_experts; a method of fixed k takes it as `only`.

@@ -22,6 +22,8 @@ TEST_CASE("runs whose method leaks the future are told from those that do not") 
     CHECK(leak({{"ffn.method", "gshard"}, {"ffn.capacity_factor", "1.25"}}).find("capacity") != std::string::npos);
     CHECK(leak({{"ffn.method", "gshard"}, {"ffn.capacity_factor", "0"}}) == "");
     CHECK(leak({{"ffn.method", "switch"}, {"ffn.capacity_factor", "1.25"}}) == "");
+    CHECK(leak({{"ffn.method", "switch"}, {"ffn.capacity_factor", "1.25"}, {"ffn.k", "2"}}).find("k > 1") != std::string::npos);
+    CHECK(leak({{"ffn.method", "switch"}, {"ffn.k", "2"}}) == "");
     CHECK(leak({{"ffn.method", "peer"}, {"ffn.query_norm", "batch"}}).find("query_norm") != std::string::npos);
     CHECK(leak({{"ffn.method", "peer"}, {"ffn.query_norm", "layer"}}) == "");
     CHECK(leak({{"mixer.method", "smlp"}, {"mixer.routing", "partial-prediction"}}).find("carry no loss") != std::string::npos);

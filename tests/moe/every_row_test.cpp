@@ -15,7 +15,8 @@ TEST_CASE("every gradient of every row is that of central differences, in double
     for (const MoeCase& c : moe_cases()) {
         INFO(c.layer.method << " " << c.layer.options);
         // Smooth pieces with step 1e-5 are right to about 1e-9; no choice of these inputs lies within a step of a tie.
-        CHECK(layer_gradient_error(c.layer, random_values(c.layer.N * c.layer.C, 1), random_values(c.layer.N * c.layer.C, 2)) < 1e-7);
+        CHECK(layer_gradient_error(c.layer, random_values(c.layer.N * c.layer.C, 1), random_values(c.layer.N * c.layer.C, 2),
+                                   moved_values(c.layer)) < 1e-7);
     }
 }
 
@@ -24,7 +25,8 @@ TEST_CASE_DEVICES("every row in fp32 equals the same row in double: choices exac
     for (const MoeCase& c : moe_cases()) {
         INFO(c.layer.method << " " << c.layer.options);
         auto x = random_values(c.layer.N * c.layer.C, 1), dy = random_values(c.layer.N * c.layer.C, 2);
-        Table exact = run_layer(cpu, Dtype::f64, c.layer, x, dy), got = run_layer(exec, Dtype::f32, c.layer, x, dy);
+        Table moved = moved_values(c.layer), exact = run_layer(cpu, Dtype::f64, c.layer, x, dy, moved),
+              got = run_layer(exec, Dtype::f32, c.layer, x, dy, moved);
         CHECK(exact.size() == got.size());
         for (const auto& [name, values] : exact) {
             INFO(name);
@@ -47,9 +49,9 @@ TEST_CASE_DEVICES("every row has the same bits on 1, 2 and 4 virtual ranks") {
     for (const MoeCase& c : moe_cases()) {
         INFO(c.layer.method << " " << c.layer.options);
         auto x = random_values(c.layer.N * c.layer.C, 1), dy = random_values(c.layer.N * c.layer.C, 2);
-        Table one = run_layer_on_ranks(1, 4, exec.device, Dtype::f32, c.layer, x, dy);
+        Table moved = moved_values(c.layer), one = run_layer_on_ranks(1, 4, exec.device, Dtype::f32, c.layer, x, dy, moved);
         for (int ranks : {2, 4}) {
-            Table got = run_layer_on_ranks(ranks, 4, exec.device, Dtype::f32, c.layer, x, dy);
+            Table got = run_layer_on_ranks(ranks, 4, exec.device, Dtype::f32, c.layer, x, dy, moved);
             for (const auto& [name, values] : one) {
                 INFO(name << " on " << ranks << " ranks");
                 CHECK(got[name] == values);
@@ -68,9 +70,9 @@ TEST_CASE("every row has the same bits at any number of threads") {
             layer.token_ids.push_back(layer.token_ids[i % 12]);
         auto x = random_values(layer.N * layer.C, 1), dy = random_values(layer.N * layer.C, 2);
         set_threads(1);
-        Table one = run_layer(exec, Dtype::f32, layer, x, dy);
+        Table moved = moved_values(layer), one = run_layer(exec, Dtype::f32, layer, x, dy, moved);
         set_threads(3);
-        CHECK(run_layer(exec, Dtype::f32, layer, x, dy) == one);
+        CHECK(run_layer(exec, Dtype::f32, layer, x, dy, moved) == one);
         set_threads(2);
     }
 }
@@ -78,17 +80,26 @@ TEST_CASE("every row has the same bits at any number of threads") {
 TEST_CASE("a later row changes no earlier one, but in the rows of the table that leak") {
     Exec exec;
     for (const MoeCase& c : moe_cases()) {
-        const LayerCase& layer = c.layer;
-        INFO(layer.method << " " << layer.options);
-        CHECK(moe::leak_note(moe::method_named(layer.method), options_of(layer.options)).empty() != c.leaks);
-        bool moved_earlier = false;
-        for (std::uint64_t draw = 0; draw < 20; ++draw) {
-            auto x = random_values(layer.N * layer.C, 10 + draw), later = x;
-            for (Size i = 6 * layer.C; i < layer.N * layer.C; ++i) later[static_cast<std::size_t>(i)] *= -3.0;
-            auto before = run_layer(exec, Dtype::f32, layer, x, {})["y"], after = run_layer(exec, Dtype::f32, layer, later, {})["y"];
-            CHECK(before != after);
-            moved_earlier |= !std::equal(before.begin(), before.begin() + 6 * layer.C, after.begin());
+        for (bool training : {true, false}) {
+            LayerCase layer = c.layer;
+            layer.training = training;
+            INFO(layer.method << " " << layer.options << (training ? " in training" : " in evaluation"));
+            const moe::Method& method = moe::method_named(layer.method);
+            CHECK(moe::leak_note(method, options_of(layer.options)).empty() != c.leaks);
+            bool may_leak = c.leaks && (training || method.leaks != moe::Leaks::in_training), moved_earlier = false, moved_any = false;
+            Table moved = moved_values(layer);
+            // In the middle of a sequence, where there are any.
+            Size first = layer.sequence_length > 0 ? 7 : 6;
+            for (std::uint64_t draw = 0; draw < 20; ++draw) {
+                auto x = random_values(layer.N * layer.C, 10 + draw), later = x;
+                for (Size i = first * layer.C; i < layer.N * layer.C; ++i) later[static_cast<std::size_t>(i)] *= -3.0;
+                auto before = run_layer(exec, Dtype::f32, layer, x, {}, moved)["y"],
+                     after = run_layer(exec, Dtype::f32, layer, later, {}, moved)["y"];
+                moved_any |= before != after;
+                moved_earlier |= !std::equal(before.begin(), before.begin() + first * layer.C, after.begin());
+            }
+            CHECK(moved_any);
+            CHECK(moved_earlier == may_leak);
         }
-        CHECK(moved_earlier == c.leaks);
     }
 }

@@ -1,39 +1,12 @@
 // Routers against slow double-precision implementations written straight from the formulas (LAYERS.md, rules 8–14).
 #include "engine/base/threads.h"
 #include "tests/support/devices.h"
-#include "tests/support/moe_layers.h"
-#include "tests/support/random.h"
-
-#include <algorithm>
-#include <cmath>
-#include <numeric>
+#include "tests/support/router_reference.h"
 
 using namespace engine;
 using namespace tests;
 
 namespace {
-
-// A row's experts by falling score, ties to the lower index.
-std::vector<std::size_t> order_of(const double* scores, std::size_t E) {
-    std::vector<std::size_t> order(E);
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
-    return order;
-}
-
-struct Softmax {
-    std::vector<double> p, lse;
-};
-Softmax softmax_rows(const std::vector<double>& z, std::size_t N, std::size_t E) {
-    Softmax result{std::vector<double>(N * E), std::vector<double>(N)};
-    for (std::size_t n = 0; n < N; ++n) {
-        double sum = 0;
-        for (std::size_t e = 0; e < E; ++e) sum += std::exp(z[n * E + e]);
-        for (std::size_t e = 0; e < E; ++e) result.p[n * E + e] = std::exp(z[n * E + e]) / sum;
-        result.lse[n] = std::log(sum);
-    }
-    return result;
-}
 
 // ids (N,K) → the same, −1 where the expert has no seat left; first choices first.
 std::vector<double> seated(const std::vector<double>& ids, std::size_t N, std::size_t K, std::size_t E, double factor) {
@@ -66,46 +39,133 @@ void add_balance(Table& out, const LayerCase& c, const Softmax& s, const std::ve
     out["loss.z"] = {z};
 }
 
+// What the row's selection compares, and its gate before capacity.
+struct Scores {
+    std::vector<double> keys, gates;  // (N,E)
+};
+
+Scores deepseek_scores(const LayerCase& c, const std::vector<double>& z, const Softmax& s, const Table& param, std::size_t N,
+                       std::size_t E) {
+    bool softmax = word(c, "score", "softmax") == "softmax";
+    std::size_t groups = static_cast<std::size_t>(option(c, "n_groups", 1)), open = static_cast<std::size_t>(option(c, "topk_groups", 1)),
+                width = E / groups;
+    Scores result{std::vector<double>(N * E), std::vector<double>(N * E)};
+    for (std::size_t n = 0; n < N; ++n) {
+        std::vector<double> best(groups);
+        for (std::size_t e = 0; e < E; ++e) {
+            result.gates[n * E + e] = softmax ? s.p[n * E + e] : sigmoid(z[n * E + e]);
+            result.keys[n * E + e] = result.gates[n * E + e] + param.at("param.router.bias")[e];
+        }
+        for (std::size_t g = 0; g < groups; ++g) {
+            std::vector<double> own(result.keys.begin() + static_cast<long>(n * E + g * width),
+                                    result.keys.begin() + static_cast<long>(n * E + (g + 1) * width));
+            std::sort(own.rbegin(), own.rend());
+            best[g] = softmax || width == 1 ? own[0] : own[0] + own[1];
+        }
+        std::vector<std::size_t> order = order_of(best.data(), groups);
+        for (std::size_t i = open; i < groups; ++i) {
+            for (std::size_t e = order[i] * width; e < (order[i] + 1) * width; ++e) result.keys[n * E + e] = -INFINITY;
+        }
+    }
+    return result;
+}
+
+// Z + a after the iterations of rule 12, over groups of T rows.
+std::vector<double> sinkhorn(const LayerCase& c, const std::vector<double>& z, std::size_t N, std::size_t E) {
+    std::size_t T = word(c, "scope", "batch") == "batch" ? N : static_cast<std::size_t>(c.sequence_length);
+    double sign = word(c, "sinkhorn", "correct") == "correct" ? 1 : -1;
+    std::vector<double> keys(N * E);
+    for (std::size_t first = 0; first < N; first += T) {
+        std::vector<double> a(E, 0.0), b(T);
+        for (int i = 0; i < static_cast<int>(option(c, "sinkhorn_iterations", 3)); ++i) {
+            for (std::size_t t = 0; t < T; ++t) {
+                double sum = 0;
+                for (std::size_t e = 0; e < E; ++e) sum += std::exp(z[(first + t) * E + e] + sign * a[e]);
+                b[t] = -std::log(sum);
+            }
+            for (std::size_t e = 0; e < E; ++e) {
+                double sum = 0;
+                for (std::size_t t = 0; t < T; ++t) sum += std::exp(z[(first + t) * E + e] + sign * b[t]);
+                a[e] = -std::log(sum);
+            }
+        }
+        for (std::size_t t = 0; t < T; ++t) {
+            for (std::size_t e = 0; e < E; ++e) keys[(first + t) * E + e] = z[(first + t) * E + e] + a[e];
+        }
+    }
+    return keys;
+}
+
+void add_deepseek_losses(Table& out, const LayerCase& c, const std::vector<double>& scores, const std::vector<double>& ids,
+                         const Table& param, std::size_t N, std::size_t E, std::size_t K) {
+    std::size_t T = c.sequence_length > 0 ? static_cast<std::size_t>(c.sequence_length) : N;
+    double loss = 0;
+    for (std::size_t first = 0; first < N; first += T) {
+        for (std::size_t e = 0; e < E; ++e) {
+            double count = 0, mean = 0;
+            for (std::size_t n = first; n < first + T; ++n) {
+                double sum = 0;
+                for (std::size_t other = 0; other < E; ++other) sum += scores[n * E + other];
+                mean += scores[n * E + e] / sum / static_cast<double>(T);
+                for (std::size_t k = 0; k < K; ++k) count += ids[n * K + k] == static_cast<double>(e) ? 1 : 0;
+            }
+            loss += static_cast<double>(E) / static_cast<double>(K * T) * count * mean * static_cast<double>(T) / static_cast<double>(N);
+        }
+    }
+    out["loss.balance"] = {loss};
+    if (!c.training) return;
+    std::vector<double>& next = out["next.router.bias"] = param.at("param.router.bias");
+    for (std::size_t e = 0; e < E; ++e) {
+        double over = static_cast<double>(N * K) / static_cast<double>(E) -
+                      static_cast<double>(std::count(ids.begin(), ids.end(), static_cast<double>(e)));
+        next[e] += option(c, "bias_rate", 0) * (over > 0 ? 1 : over < 0 ? -1 : 0);
+    }
+}
+
+// gates, y and losses from ids.
 Table reference(const LayerCase& c, const std::vector<double>& x, const Table& param) {
     std::size_t N = static_cast<std::size_t>(c.N), E = static_cast<std::size_t>(option(c, "n_experts", 0)),
                 K = static_cast<std::size_t>(option(c, "k", c.method == "gshard" ? 2 : 1));
     std::vector<double> z = naive_product(x, param.at("param.router.w"), c.N, c.C, static_cast<Size>(E));
     Softmax s = softmax_rows(z, N, E);
+    Scores scores{z, s.p};
+    if (c.method == "deepseek") scores = deepseek_scores(c, z, s, param, N, E);
+    if (c.method == "s-base" && c.training) scores.keys = sinkhorn(c, z, N, E);
+    if (c.method == "s-base") std::transform(z.begin(), z.end(), scores.gates.begin(), sigmoid);
     Table out;
-    auto &ids = out["ids"], &gates = out["gates"];
-    ids.resize(N * K), gates.assign(N * K, 0.0);
+    std::vector<double> ids = out["ids"] = top_of_rows(scores.keys, N, E, K), kept = seated(ids, N, K, E, option(c, "capacity_factor", 0));
+    std::vector<double>& gates = out["gates"];
     for (std::size_t n = 0; n < N; ++n) {
-        std::vector<std::size_t> order = order_of(&z[n * E], E);
-        for (std::size_t k = 0; k < K; ++k) ids[n * K + k] = static_cast<double>(order[k]);
-    }
-    std::vector<double> kept = seated(ids, N, K, E, option(c, "capacity_factor", 0));
-    for (std::size_t n = 0; n < N; ++n) {
-        auto p = [&](std::size_t k) { return s.p[n * E + static_cast<std::size_t>(ids[n * K + k])]; };
+        auto p = [&](std::size_t k) { return scores.gates[n * E + static_cast<std::size_t>(ids[n * K + k])]; };
         auto has = [&](std::size_t k) { return kept[n * K + k] >= 0 ? 1.0 : 0.0; };
-        for (std::size_t k = 0; k < K; ++k) {
-            double divisor = 1;
-            if (c.method == "gshard") {
-                divisor = word(c, "renormalise", "after") == "before" ? p(0) + p(1) : has(0) * p(0) + has(1) * p(1);
-            }
-            gates[n * K + k] = has(k) > 0 ? p(k) / divisor : 0;
+        double divisor = 1;
+        if (c.method == "gshard" || c.method == "noisy-topk" || word(c, "renormalise", "false") == "true") {
+            divisor = 0;
+            for (std::size_t k = 0; k < K; ++k) divisor += word(c, "renormalise", "after") == "after" ? has(k) * p(k) : p(k);
         }
+        for (std::size_t k = 0; k < K; ++k) gates.push_back(has(k) > 0 ? option(c, "route_scale", 1) * p(k) / divisor : 0);
     }
-    add_balance(out, c, s, ids, N, E, K);
+    if (c.method == "switch" || c.method == "gshard") add_balance(out, c, s, ids, N, E, K);
+    if (c.method == "deepseek") add_deepseek_losses(out, c, scores.gates, ids, param, N, E, K);
+    if (c.method == "noisy-topk") {
+        std::vector<double> sums(E, 0.0);
+        for (std::size_t i = 0; i < ids.size(); ++i) sums[static_cast<std::size_t>(ids[i])] += gates[i];
+        double mean = std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(E), variance = 0;
+        for (double sum : sums) variance += (sum - mean) * (sum - mean) / static_cast<double>(E);
+        out["loss.cv"] = {variance / (mean * mean)};
+    }
     out["y"] = naive_experts(c, x, param, kept, gates);
-    return out;
-}
-
-double worst(const Table& got, const Table& expected) {
-    double error = 0;
-    for (const auto& [name, values] : expected) {
-        INFO(name);
-        REQUIRE(got.contains(name));
-        double here = relative_error(got.at(name), values);
-        if (name == "ids") REQUIRE(got.at(name) == values);
-        CHECK(here < 1e-4);
-        error = std::max(error, here);
+    if (option(c, "n_shared", 0) > 0) {
+        LayerCase block = c;
+        std::size_t cells = static_cast<std::size_t>(option(c, "n_shared", 0) * option(c, "expert_size", 0));
+        block.options =
+            "expert_size=" + std::to_string(cells) + " activation=" + word(c, "activation", "relu") + " glu=" + word(c, "glu", "false");
+        Table shared{{"param.experts.w1", param.at("param.shared.w1")}, {"param.experts.w2", param.at("param.shared.w2")}};
+        if (word(c, "glu", "false") == "true") shared["param.experts.w3"] = param.at("param.shared.w3");
+        std::vector<double> more = naive_experts(block, x, shared, std::vector<double>(N, 0.0), std::vector<double>(N, 1.0));
+        std::transform(more.begin(), more.end(), out["y"].begin(), out["y"].begin(), std::plus<double>());
     }
-    return error;
+    return out;
 }
 
 const LayerCase kCases[] = {
@@ -118,7 +178,29 @@ const LayerCase kCases[] = {
     {"gshard", 19, 7, "n_experts=5 expert_size=3 balance_weight=0.3 renormalise=before capacity_factor=0.7"},
     {"gshard", 23, 7, "n_experts=4 expert_size=3 renormalise=after capacity_factor=0.5 activation=silu"},
     {"gshard", 2, 4, "n_experts=2 expert_size=3"},
+    {"noisy-topk", 19, 7, "n_experts=5 expert_size=3 k=2 cv_weight=0.3 noise=false"},
+    {"noisy-topk", 19, 7, "n_experts=5 expert_size=3 k=5 cv_weight=0.3", 0, {}, false},
+    {"s-base", 23, 7, "n_experts=5 expert_size=3 k=2"},
+    {"s-base", 150, 7, "n_experts=5 expert_size=3 k=1 sinkhorn=released sinkhorn_iterations=4"},
+    {"s-base", 21, 7, "n_experts=5 expert_size=3 k=2 scope=sequence sinkhorn_iterations=1", 7},
+    {"s-base", 23, 7, "n_experts=5 expert_size=3 k=2", 0, {}, false},
+    {"deepseek", 19, 7, "n_experts=6 expert_size=3 k=2 n_shared=2 balance_weight=0.3 bias_rate=0.125 glu=true activation=silu"},
+    {"deepseek", 20, 7,
+     "n_experts=6 expert_size=3 k=2 score=sigmoid renormalise=true route_scale=2.5 bias_rate=0.125 n_groups=3 topk_groups=2", 5},
+    {"deepseek", 20, 7, "n_experts=6 expert_size=3 k=3 score=softmax renormalise=true n_groups=2 topk_groups=1 n_shared=1", 10},
+    {"deepseek", 19, 7, "n_experts=6 expert_size=3 k=2 score=sigmoid n_groups=6 topk_groups=3", 0, {}, false},
 };
+
+// Logits that differ, whatever a method's own initial values are; a bias in eighths.
+Table spread_router(const LayerCase& c) {
+    Table fixed;
+    Size E = static_cast<Size>(option(c, "n_experts", 0));
+    fixed["router.w"] = random_values(c.C * E, 21);
+    for (double& value : fixed["router.w"]) value *= 1.5;
+    std::vector<double>& bias = fixed["router.bias"] = random_values(E, 22);
+    for (double& value : bias) value = std::round(4 * value) / 8;
+    return fixed;
+}
 
 }  // namespace
 
@@ -127,8 +209,8 @@ TEST_CASE("routers in double equal their formulas: ids, gates, losses and output
     for (const LayerCase& c : kCases) {
         INFO(c.method << " " << c.options);
         auto x = random_values(c.N * c.C, 1);
-        Table got = run_layer(exec, Dtype::f64, c, x, {});
-        CHECK(worst(got, reference(c, x, got)) < 1e-12);
+        Table got = run_layer(exec, Dtype::f64, c, x, {}, spread_router(c));
+        CHECK(worst_error(got, reference(c, x, got)) < 1e-12);
     }
 }
 
@@ -136,9 +218,9 @@ TEST_CASE_DEVICES("routers in fp32 equal their formulas on every device") {
     for (const LayerCase& c : kCases) {
         INFO(c.method << " " << c.options);
         auto x = random_values(c.N * c.C, 1);
-        Table got = run_layer(exec, Dtype::f32, c, x, {});
+        Table got = run_layer(exec, Dtype::f32, c, x, {}, spread_router(c));
         // Chains of at most 13·7 products and 23 rows: (91 + 23 + 8)·2⁻²⁴ of the largest term, doubled for exp and log.
-        CHECK(worst(got, reference(c, x, got)) < 1.5e-5);
+        CHECK(worst_error(got, reference(c, x, got)) < 1.5e-5);
     }
 }
 

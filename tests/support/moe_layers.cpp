@@ -5,6 +5,7 @@
 #include "engine/memory/pool.h"
 #include "engine/tensor/transfer.h"
 #include "nn/parameter_store.h"
+#include "tests/support/random.h"
 
 #include <algorithm>
 #include <cmath>
@@ -59,8 +60,9 @@ nn::RowContext context_of(Exec& exec, const LayerCase& c, Size first_row, Size r
 void keep(Exec& exec, Table& out, const nn::FeedForwardResult& result) {
     out["y"] = to_host<double>(exec, result.y_NC.value());
     if (result.routing.ids.defined()) {
-        out["ids"] = to_host<double>(exec, result.routing.ids);
-        out["gates"] = to_host<double>(exec, result.routing.gates);
+        bool by_expert = result.routing.rows_ES.defined();
+        out["ids"] = to_host<double>(exec, by_expert ? result.routing.rows_ES : result.routing.ids);
+        out["gates"] = to_host<double>(exec, by_expert ? result.routing.gates_ES : result.routing.gates);
     }
     for (const auto& loss : result.losses) out["loss." + loss.name] = to_host<double>(exec, loss.value);
 }
@@ -128,6 +130,22 @@ Table run_layer(Exec& exec, Dtype dtype, const LayerCase& c, const std::vector<d
     }
     exec.scalars = before;
     return out;
+}
+
+Table moved_values(const LayerCase& c) {
+    auto layer = moe::make_feed_forward(moe::method_named(c.method), options_of(c.options), {c.C, 0, 2});
+    std::vector<nn::Parameter*> parameters;
+    std::vector<nn::State*> states;
+    layer->collect("", parameters, states);
+    Table values;
+    std::uint64_t salt = 100;
+    for (const nn::Parameter* p : parameters) values[p->name] = random_values(p->shape.elements(), ++salt);
+    for (const nn::State* s : states) {
+        if (!is_floating(s->dtype)) continue;
+        values[s->name] = random_values(s->shape.elements(), ++salt);
+        for (double& value : values[s->name]) value = std::round(4 * value) / 8;
+    }
+    return values;
 }
 
 double layer_gradient_error(const LayerCase& c, const std::vector<double>& x, const std::vector<double>& dy, const Table& fixed) {

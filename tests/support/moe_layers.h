@@ -33,6 +33,9 @@ std::string word(const LayerCase& layer, const std::string& name, const std::str
 Table run_layer(Exec& exec, Dtype dtype, const LayerCase& layer, const std::vector<double>& x, const std::vector<double>& dy,
                 const Table& fixed = {});
 
+// Values for every parameter and floating state of the layer, of the size that training leaves, whatever the method begins with.
+Table moved_values(const LayerCase& layer);
+
 // The largest error of dx and every grad.* against central differences of Σ dy∘y + Σ weight·loss, relative to the largest gradient of the
 // same tensor; float64 on the cpu, step 1e-5.
 double layer_gradient_error(const LayerCase& layer, const std::vector<double>& x, const std::vector<double>& dy, const Table& fixed = {});

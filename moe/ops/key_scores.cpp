@@ -1,0 +1,162 @@
+#include "moe/ops/key_scores.h"
+
+#include "engine/autograd/shard_sum.h"
+#include "engine/base/profile.h"
+#include "engine/kernels/cast.h"
+#include "engine/kernels/product.h"
+#include "moe/kernels/mean_keys.h"
+#include "moe/kernels/top_ids.h"
+
+#include <algorithm>
+
+namespace moe::ops {
+
+using namespace engine;
+using engine::kernels::Layout;
+
+namespace {
+
+// Elements of a slice's scores: 64 MiB of floats. The keys are packed anew for every slice, so slices are not small.
+constexpr Size kSliceElements = Size{1} << 24;
+
+// x in Sum dtype: scores decide, so they are not rounded.
+template <class D, class T>
+Tensor widened(Exec& exec, const Tensor& x) {
+    if constexpr (std::is_same_v<T, Sum<T>>) {
+        return x;
+    } else {
+        Tensor wide(exec, x.shape(), sum_dtype(x.dtype()));
+        engine::kernels::cast<D, Sum<T>, T>(exec, wide.rows<Sum<T>>(), x.rows<T>());
+        return wide;
+    }
+}
+
+template <class D, class T>
+Tensor means_of(Exec& exec, const Tensor& w1_ECG) {
+    Tensor means_EC(exec, {w1_ECG.size(0), w1_ECG.size(1)}, sum_dtype(w1_ECG.dtype()));
+    kernels::mean_keys<D, T>(exec, means_EC.rows<Sum<T>>(), w1_ECG.rows<T>());
+    return means_EC;
+}
+
+struct MeanKeyScoresNode final : Node {
+    Var x, w1, scores_NE;
+    Tensor means_EC;
+    std::shared_ptr<WeightShare> share;
+
+    MeanKeyScoresNode(Var x_, Var w1_, Var scores, Tensor means, std::shared_ptr<WeightShare> share_)
+        : x(std::move(x_)), w1(std::move(w1_)), scores_NE(std::move(scores)), means_EC(std::move(means)), share(std::move(share_)) {}
+    const char* name() const override { return "mean_key_scores"; }
+    bool is_reached() const override { return scores_NE.has_grad() || share->run; }
+    void backward(Exec& exec) override {
+        visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) { run<D, T>(exec); });
+    }
+
+    template <class D, class T>
+    void run(Exec& exec) {
+        using S = Sum<T>;
+        bool reached = scores_NE.has_grad();
+        if (w1.needs_grad()) {
+            Tensor wide = widened<D, T>(exec, x.value());
+            Size rows = x.shape().rows() / exec.shards.count;
+            // One "row" a micro-shard, as the experts' own leaves are.
+            sum_over_shards(exec, w1.grad_slot(exec), exec.shards.count, [&](const Tensor& out, bool add, Size shard, Size) {
+                if (share->run) share->run(out, add, shard);
+                if (!reached) return;
+                Tensor dm_EC(exec, means_EC.shape(), means_EC.dtype());
+                engine::kernels::product<D, S, S>(exec, dm_EC.rows<S>(), scores_NE.grad().rows<S>().slice(shard * rows, rows),
+                                                  Layout::transposed, wide.rows<S>().slice(shard * rows, rows), Layout::normal, false);
+                kernels::mean_keys_backward<D, S>(exec, out.rows<S>(), add || share->run != nullptr, dm_EC.rows<S>());
+            });
+        }
+        if (!reached || !x.needs_grad()) return;
+        if constexpr (std::is_same_v<T, S>) {
+            GradSlot dx = x.grad_slot(exec);
+            engine::kernels::product<D, S, S>(exec, dx.tensor.rows<S>(), scores_NE.grad().rows<S>(), Layout::normal, means_EC.rows<S>(),
+                                              Layout::normal, dx.add);
+        } else {
+            Tensor wide(exec, x.shape(), means_EC.dtype()), dx(exec, x.shape(), x.dtype());
+            engine::kernels::product<D, S, S>(exec, wide.rows<S>(), scores_NE.grad().rows<S>(), Layout::normal, means_EC.rows<S>(),
+                                              Layout::normal, false);
+            engine::kernels::cast<D, T, S>(exec, dx.rows<T>(), wide.rows<S>());
+            x.give_grad(exec, dx);
+        }
+    }
+};
+
+void expect_fit(const Tensor& x_NC, const Tensor& w1_ECG) {
+    expect(w1_ECG.shape().dims() == 3 && x_NC.size(-1) == w1_ECG.size(1), "key_scores", "keys do not fit: got x {} and w1 {}",
+           x_NC.shape().text(), w1_ECG.shape().text());
+}
+
+// The K best of scores that make(rows, first) writes for one slice of rows after another; `width` elements a row are live at a time.
+template <class D, class S, class Make>
+Picks sliced_picks(Exec& exec, Size N, Size E, Size K, Size width, Make&& make) {
+    Picks picks{Tensor(exec, {N, K}, Dtype::i32), {}, N * K};
+    picks.kept_NK = picks.ids_NK;
+    Size slice = std::clamp<Size>(kSliceElements / width, 1, std::max<Size>(N, 1));
+    Tensor scores(exec, {slice, E}, dtype_of<S>());
+    for (Size first = 0; first < N; first += slice) {
+        Rows<S> part = scores.rows<S>().slice(0, std::min(slice, N - first));
+        make(part, first);
+        kernels::top_ids<D, S>(exec, picks.ids_NK.data<std::int32_t>() + first * K, nullptr, part, K);
+    }
+    return picks;
+}
+
+}  // namespace
+
+Var mean_key_scores(Tape& tape, const Var& x_NC, const Var& w1_ECG, std::shared_ptr<WeightShare> share) {
+    ProfileScope profile("mean_key_scores");
+    expect_fit(x_NC.value(), w1_ECG.value());
+    Exec& exec = tape.exec();
+    bool recorded = tape.records({x_NC, w1_ECG});
+    Var scores(Tensor(exec, {x_NC.shape().rows(), w1_ECG.size(0)}, sum_dtype(x_NC.dtype())), recorded);
+    Tensor means_EC;
+    visit(exec, x_NC.dtype(), [&]<class D, class T>(On<D, T>) {
+        using S = Sum<T>;
+        means_EC = means_of<D, T>(exec, w1_ECG.value());
+        Tensor wide = widened<D, T>(exec, x_NC.value());
+        engine::kernels::product<D, S, S>(exec, scores.value().rows<S>(), wide.rows<S>(), Layout::normal, means_EC.rows<S>(),
+                                          Layout::transposed, false);
+    });
+    if (recorded) tape.record(MeanKeyScoresNode{x_NC, w1_ECG, scores, means_EC, std::move(share)});
+    return scores;
+}
+
+Picks mean_key_picks(Exec& exec, const Tensor& x_NC, const Tensor& w1_ECG, Size K) {
+    ProfileScope profile("mean_key_scores");
+    expect_fit(x_NC, w1_ECG);
+    Picks picks;
+    visit(exec, x_NC.dtype(), [&]<class D, class T>(On<D, T>) {
+        using S = Sum<T>;
+        Size E = w1_ECG.size(0);
+        Tensor means_EC = means_of<D, T>(exec, w1_ECG), wide = widened<D, T>(exec, x_NC);
+        picks = sliced_picks<D, S>(exec, x_NC.shape().rows(), E, K, E, [&](Rows<S> part, Size first) {
+            engine::kernels::product<D, S, S>(exec, part, wide.rows<S>().slice(first, part.rows), Layout::normal, means_EC.rows<S>(),
+                                              Layout::transposed, false);
+        });
+    });
+    return picks;
+}
+
+Picks cell_picks(Exec& exec, const Tensor& x_NC, const Tensor& w1_ECG, Size K, kernels::Reduce reduce,
+                 engine::kernels::Activation activation) {
+    ProfileScope profile("cell_scores");
+    expect_fit(x_NC, w1_ECG);
+    Picks picks;
+    visit(exec, x_NC.dtype(), [&]<class D, class T>(On<D, T>) {
+        using S = Sum<T>;
+        Size E = w1_ECG.size(0), C = w1_ECG.size(1), M = E * w1_ECG.size(2);
+        Tensor keys_CM(exec, {C, M}, x_NC.dtype());
+        kernels::keys_side_by_side<D, T>(exec, keys_CM.rows<T>(), w1_ECG.rows<T>());
+        picks = sliced_picks<D, S>(exec, x_NC.shape().rows(), E, K, M, [&](Rows<S> part, Size first) {
+            Tensor cells(exec, {part.rows, M}, dtype_of<S>());
+            engine::kernels::product<D, T, S>(exec, cells.rows<S>(), x_NC.rows<T>().slice(first, part.rows), Layout::normal,
+                                              keys_CM.rows<T>(), Layout::normal, false);
+            kernels::block_score<D, S>(exec, part, cells.rows<S>(), reduce, activation);
+        });
+    });
+    return picks;
+}
+
+}  // namespace moe::ops
