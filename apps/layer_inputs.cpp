@@ -74,6 +74,9 @@ std::vector<Expected> expected_tensors(const SafetensorsFile& file, const Single
     check(file, {"x", rows, true, true});
     Shape x = file.shape("x");
     expect(x.rows() > 0, "layer", "{}: tensor \"x\" has no rows: got {}, expected {}", file.path(), x.text(), text_of(rows));
+    Size most = layer.most_positions();
+    expect(most == 0 || x[1] <= most, "layer", "{}: tensor \"x\" has more positions than the context: got {}, expected at most {}",
+           file.path(), x.text(), most);
     std::vector<Expected> all = {{"x", dimensions(x), true, true}, {"dy", dimensions(x)}};
     if (layer.reads_token_ids()) all.push_back({"token_ids", {{x.rows()}}, false, true});
     if (layer.reads_memory()) all.push_back({"memory", {{x[0]}, {-1, "M"}, {channels}}});

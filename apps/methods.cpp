@@ -46,10 +46,13 @@ struct MethodRow {
 };
 
 std::vector<MethodRow> rows_at(const MethodsOptions& wanted) {
-    nn::OptionTable sizes = sizes_for(wanted);
+    nn::OptionTable sizes = sizes_for(wanted), mixers = sizes;
+    // Their hidden values divide into chunks of two halves.
+    Size unit = 2 * wanted.experts;
+    mixers.offer("hidden", (sizes.size("hidden") + unit - 1) / unit * unit);
     std::vector<MethodRow> rows;
     for (const moe::Method& method : moe::methods()) {
-        auto layer = moe::make_feed_forward(method, sizes, {.channels = wanted.width});
+        auto layer = moe::make_feed_forward(method, moe::is_mixer(method) ? mixers : sizes, {.channels = wanted.width});
         std::vector<nn::Parameter*> parameters;
         std::vector<nn::State*> states;
         layer->collect("", parameters, states);

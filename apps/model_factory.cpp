@@ -32,6 +32,8 @@ nn::FeedForwardMaker feed_forward_maker(const Config& config, Size layers) {
     const Config::FeedForward& ffn = config.ffn;
     expect(!ffn.method.empty(), "config", "ffn.method must be given; hint: `moegrad methods` lists them");
     const moe::Method& method = moe::method_named(ffn.method);
+    expect(!moe::is_mixer(method), "config", "ffn.method is no feed-forward: got \"{}\"; hint: model.kind = \"{}\" with a [mixer]",
+           method.name, method.name);
     std::vector<bool> chosen = layers_with_method(ffn.layers, layers);
     bool some_dense = std::find(chosen.begin(), chosen.end(), false) != chosen.end();
     nn::OptionTable dense("ffn.dense");

@@ -26,6 +26,7 @@ class FeedForwardLayer final : public SingleLayer {
     explicit FeedForwardLayer(std::unique_ptr<nn::FeedForward> layer) : layer_(std::move(layer)) {}
     nn::Module& module() override { return *layer_; }
     bool mixes_positions() const override { return layer_->mixes_positions(); }
+    Size most_positions() const override { return layer_->most_positions(); }
     bool reads_token_ids() const override { return layer_->reads_token_ids(); }
     FeedForwardResult forward(Tape& tape, const LayerInputs& inputs) override {
         return layer_->forward(tape, inputs.x, {.token_ids_N = inputs.token_ids, .sequence_length = inputs.x.size(-2)});

@@ -21,6 +21,7 @@ class SingleLayer {
     virtual nn::FeedForwardResult forward(engine::Tape& tape, const LayerInputs& inputs) = 0;
     // What X may hold beside x, dy and the parameters.
     virtual bool mixes_positions() const { return false; }
+    virtual nn::Size most_positions() const { return 0; }  // of a sequence; 0: any
     virtual bool reads_token_ids() const { return false; }
     virtual bool reads_memory() const { return false; }
 };

@@ -46,6 +46,8 @@ class FeedForward : public Module {
     virtual FeedForwardResult forward(engine::Tape& tape, const Var& x_NC, const RowContext& context) = 0;
     // Rows are not independent: x is (B,T,C) and not just rows.
     virtual bool mixes_positions() const { return false; }
+    // T of a sequence is at most this; 0: any.
+    virtual Size most_positions() const { return 0; }
     // Needs RowContext::token_ids_N.
     virtual bool reads_token_ids() const { return false; }
     // Why rows cannot be had one after another, as decoding asks for them; empty where they can.

@@ -5,6 +5,7 @@ namespace moe {
 std::unique_ptr<BalanceLoss> make_balance(const Method& method, const nn::OptionTable& options, nn::Size experts) {
     switch (method.balance) {
         case Balance::none:
+        case Balance::exact:       // nothing to train
         case Balance::query_norm:  // a part of product keys, not a loss
             return nullptr;
         case Balance::entropy:
@@ -15,7 +16,6 @@ std::unique_ptr<BalanceLoss> make_balance(const Method& method, const nn::Option
             return std::make_unique<GateVariationLoss>(options, experts);
         case Balance::sequence_and_bias:
             return std::make_unique<SequenceLoss>(options);
-        case Balance::exact:
         case Balance::sinkhorn:
         case Balance::by_table:
             return nullptr;

@@ -5,6 +5,7 @@
 #include "moe/experts_layer.h"
 #include "moe/low_rank_layer.h"
 #include "moe/product_keys_layer.h"
+#include "moe/spatial_layer.h"
 
 namespace moe {
 
@@ -46,6 +47,10 @@ const std::vector<Method>& methods() {
          Leaks::with_batch_norm},
         {"memory-plus",    Selector::product_keys,     Gate::softmax_per_head, Memory::gated_values, Balance::query_norm, "y = (pkm(x) ∘ silu(x·swilu))·out",          "Berges 2024, sec. 3",
          Leaks::with_batch_norm},
+        {"gmlp",           Selector::all,              Gate::one,            Memory::positions, Balance::none,        "y = (u∘(tril(W)·LN(v) + b))·out, (u,v) = gelu(x·in)", "Liu 2021, eq. 1–3",
+         Leaks::with_prefix},
+        {"smlp",           Selector::feature_chunks,   Gate::one,            Memory::position_experts, Balance::exact, "y = ‖_chunks p·u_i∘(tril(W_e)·LN(v_i) + b_e) ·out",   "Yu 2022, sec. 3",
+         Leaks::with_prefix},
         // clang-format on
     };
     return table;
@@ -97,6 +102,8 @@ std::string_view part_name(Selector selector) {
             return "top-k blocks by mean key";
         case Selector::cell_keys:
             return "top-k blocks by their cells";
+        case Selector::feature_chunks:
+            return "an expert a chunk of features";
     }
     return "";
 }
@@ -141,6 +148,10 @@ std::string_view part_name(Memory memory) {
             return "one-cell experts";
         case Memory::gated_values:
             return "value rows, gated output";
+        case Memory::positions:
+            return "spatial gating unit";
+        case Memory::position_experts:
+            return "spatial gating units";
     }
     return "";
 }
@@ -186,7 +197,19 @@ std::unique_ptr<nn::FeedForward> make_feed_forward(const Method& method, const n
         case Memory::gated_values:
             layer = std::make_unique<ProductKeysLayer>(method, options, place);
             break;
+        case Memory::positions:
+        case Memory::position_experts:
+            return make_mixer(method, options, place);
     }
+    options.expect_all_used();
+    return layer;
+}
+
+bool is_mixer(const Method& method) { return method.memory == Memory::positions || method.memory == Memory::position_experts; }
+
+std::unique_ptr<nn::Mixer> make_mixer(const Method& method, const nn::OptionTable& options, const nn::LayerPlace& place) {
+    engine::expect(is_mixer(method), "mixer", "the method does not mix positions: got \"{}\"", method.name);
+    auto layer = std::make_unique<SpatialLayer>(method, options, place);
     options.expect_all_used();
     return layer;
 }
@@ -208,6 +231,10 @@ std::string leak_note(const Method& method, const nn::OptionTable& options) {
         case Leaks::with_batch_norm:
             if (!options.contains("query_norm") || options.word("query_norm") != "batch") return "";
             return "leaks the future in training: the query's batch norm has statistics over all tokens, later ones included";
+        case Leaks::with_prefix:
+            if (options.contains("causal") && !options.flag("causal")) return "leaks the future: every position sees the whole window";
+            if (!options.contains("routing") || options.word("routing") != "partial-prediction") return "";
+            return "leaks the future within a sequence's first positions, which choose its experts and carry no loss";
         case Leaks::with_capacity:
             if (given("capacity_factor", 0) == 0 || given("k", method.extras.default_k == 0 ? 2 : 1) < 2) return "";
             return "leaks the future: with a capacity a later first choice takes an earlier second choice's seat";

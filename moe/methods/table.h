@@ -1,6 +1,6 @@
 #pragma once
 #include "moe/initial_values.h"
-#include "nn/feed_forward.h"
+#include "nn/mixer.h"
 #include "nn/options.h"
 
 #include <memory>
@@ -28,6 +28,7 @@ enum class Selector {  // S
     shared_product_keys,    // its own query, sub-keys for all heads
     product_keys_of_input,  // x itself is the query
     low_rank_keys,
+    feature_chunks,  // every chunk of a row's features has an expert, by its index or by the sequence's first positions
 };
 enum class Gate {  // α
     one,
@@ -49,6 +50,8 @@ enum class Memory {  // the cells that S picks from
     keyed_values,      // act(x·key)·value
     one_cell_experts,  // the same, with a gated linear unit as an option
     gated_values,      // value; the layer's output is gated and projected
+    positions,         // a matrix over a window's positions, in a spatial gating unit
+    position_experts,  // several of them
 };
 enum class Balance {  // what keeps S spread
     none,
@@ -67,6 +70,7 @@ enum class Leaks {
     never,
     with_capacity,    // where there is one: a later row's first choice takes the seat of an earlier row's later choice
     with_batch_norm,  // where the query has one, in training: its statistics are over all rows
+    with_prefix,      // where a sequence's first positions choose, among themselves; or where it is not causal
     in_training,
     always,
 };
@@ -109,6 +113,11 @@ std::string leak_note(const Method& method, const nn::OptionTable& options);
 
 // A layer of any row, also of one that is not in the table. Reads its options (LAYERS.md) and refuses unknown or impossible ones.
 std::unique_ptr<nn::FeedForward> make_feed_forward(const Method& method, const nn::OptionTable& options, const nn::LayerPlace& place);
+
+// Stands in place of attention and not of a feed-forward.
+bool is_mixer(const Method& method);
+// The layer of such a row, as make_feed_forward makes it. Throws for another row.
+std::unique_ptr<nn::Mixer> make_mixer(const Method& method, const nn::OptionTable& options, const nn::LayerPlace& place);
 
 // The values of a layer whose table other layers may share (nn::LayerPlace::values); null for other layers.
 nn::Parameter* value_table(nn::FeedForward& layer);

@@ -45,6 +45,7 @@ std::unique_ptr<ExpertSelector> make_selector(const Method& method, const nn::Op
         case Selector::shared_product_keys:
         case Selector::product_keys_of_input:
         case Selector::low_rank_keys:
+        case Selector::feature_chunks:
             break;
     }
     engine::fail("ffn", "the selector does not pick experts: got {}", part_name(method.selector));

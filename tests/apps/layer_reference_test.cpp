@@ -33,6 +33,21 @@ std::vector<std::pair<std::string, nn::OptionValue>> experts(Size E, Size G, Siz
     return {{"n_experts", E}, {"expert_size", G}, {"k", K}, {"entropy_weight", 0.3}};
 }
 
+// Windows as long as the context and shorter; one position; one value a half; chunks beside each other.
+void add_mixers(std::vector<LayerCase>& all) {
+    for (bool tanh : {false, true}) {
+        all.push_back(layer_case({1, 1, 3}, "gmlp", {{"hidden", Size{4}}, {"context", Size{1}}, {"tanh", tanh}}));
+        all.push_back(layer_case({3, 7, 5}, "gmlp", {{"hidden", Size{26}}, {"context", Size{11}}, {"tanh", tanh}}));
+        all.push_back(layer_case({2, 61, 6}, "gmlp", {{"hidden", Size{34}}, {"context", Size{61}}, {"tanh", tanh}}));
+        all.push_back(layer_case({3, 7, 5}, "smlp", {{"hidden", Size{66}}, {"context", Size{7}}, {"n_experts", Size{3}}, {"tanh", tanh}}));
+        for (double partial : {0.01, 0.2, 0.5}) {
+            all.push_back(
+                layer_case({5, 29, 7}, "smlp", {{"hidden", Size{70}}, {"context", Size{31}}, {"n_experts", Size{5}}, {"tanh", tanh}}));
+            all.back().options.set("routing", std::string("partial-prediction")), all.back().options.set("partial", partial);
+        }
+    }
+}
+
 // Odd and prime sizes; K from 1 to E; E = 1; one row; more experts than rows, so that some have none.
 std::vector<LayerCase> cases() {
     std::vector<LayerCase> all;
@@ -69,6 +84,7 @@ std::vector<LayerCase> cases() {
         all.push_back(layer_case({1, 1, 2}, "xl-attention", {{"heads", Size{1}}, {"head_size", Size{1}}}, memory));
         all.push_back(layer_case({3, 7, 6}, "xl-attention", {{"heads", Size{2}}, {"head_size", Size{5}}}, memory));
     }
+    add_mixers(all);
     return all;
 }
 

@@ -1,6 +1,9 @@
 #pragma once
 // Every row of the table that chooses, under every switch that changes a gradient or a choice. N divides by 4, for ranks and shards.
 #include "tests/support/moe_layers.h"
+#include "tests/support/random.h"
+
+#include <cmath>
 
 namespace tests {
 
@@ -8,6 +11,13 @@ struct MoeCase {
     LayerCase layer;
     bool leaks = false;  // a later row may change an earlier one
 };
+
+// Spatial matrices begin near 0, and so do the gradients of what they read.
+inline Table spatial(Size experts, Size context) {
+    std::vector<double> values = random_values(experts * context * context, 9);
+    for (double& value : values) value /= std::sqrt(static_cast<double>(context));
+    return {{"spatial.w", values}};
+}
 
 inline const std::vector<MoeCase>& moe_cases() {
     static const std::vector<MoeCase> cases = {
@@ -61,6 +71,22 @@ inline const std::vector<MoeCase>& moe_cases() {
         {{"vanilla-m", 12, 5, "n_experts=6 expert_size=3 k=2 activation=gelu"}},
         {{"vanilla-m", 12, 5, "n_experts=6 expert_size=3 k=2 reduce=sum on=post glu=true"}},
         {{"vanilla-m", 12, 5, "n_experts=6 expert_size=1 k=2 reduce=mean-abs on=post activation=gelu"}},
+        {{"gmlp", 48, 5, "hidden=22 context=13", 12, {}, true, nullptr, spatial(1, 13)}},
+        {{"gmlp", 48, 5, "hidden=6 context=12 tanh=true", 12, {}, true, nullptr, spatial(1, 12)}},
+        {{"gmlp", 48, 5, "hidden=10 context=12 causal=false", 12, {}, true, nullptr, spatial(1, 12)}, true},
+        {{"smlp", 48, 5, "hidden=30 context=17 n_experts=3", 12, {}, true, nullptr, spatial(3, 17)}},
+        {{"smlp", 48, 5, "hidden=42 context=13 n_experts=3 routing=partial-prediction partial=0.6", 12, {}, true, nullptr, spatial(3, 13)},
+         true},
+        {{"smlp",
+          48,
+          5,
+          "hidden=30 context=12 n_experts=3 routing=partial-prediction partial=0.7 tanh=true",
+          12,
+          {},
+          true,
+          nullptr,
+          spatial(3, 12)},
+         true},
     };
     return cases;
 }

@@ -37,6 +37,7 @@ struct Built {
         std::vector<nn::State*> states;
         layer->collect("", parameters, states);
         for (nn::Parameter* p : parameters) {
+            if (c.fixed.contains(p->name)) p->initial = [&c, p](const Shape&, std::uint64_t) { return c.fixed.at(p->name); };
             if (fixed.contains(p->name)) p->initial = [&fixed, p](const Shape&, std::uint64_t) { return fixed.at(p->name); };
         }
         for (nn::State* s : states) {

@@ -22,6 +22,7 @@ struct LayerCase {
     std::vector<std::int32_t> token_ids = {};
     bool training = true;
     const moe::Method* row = nullptr;  // one that is not in the table; else the table's, by `method`
+    Table fixed = {};                  // in place of initial values that would hide what they multiply
 };
 
 nn::OptionTable options_of(const std::string& text);

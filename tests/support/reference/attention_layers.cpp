@@ -78,6 +78,7 @@ Arrays layer(const nn::OptionTable& options, const Arrays& in) {
     std::string method = options.word("method");
     if (method == "attention") return attention(options, in);
     if (method == "xl-attention") return xl_attention(options, in);
+    if (method == "gmlp" || method == "smlp") return spatial(options, in);
     if (method == "layer-norm" || method == "rms-norm") return norm(options, in);
     return options.contains("n_experts") ? experts(options, in) : block(options, in);
 }

@@ -16,6 +16,7 @@ Arrays experts(const nn::OptionTable& options, const Arrays& in);
 Arrays norm(const nn::OptionTable& options, const Arrays& in);
 Arrays attention(const nn::OptionTable& options, const Arrays& in);
 Arrays xl_attention(const nn::OptionTable& options, const Arrays& in);
+Arrays spatial(const nn::OptionTable& options, const Arrays& in);
 
 // relu, gelu, gelu-tanh, silu, identity and their derivatives; ReLU's at 0 is 0.
 double act(const std::string& kind, double x);
