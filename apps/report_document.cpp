@@ -92,6 +92,7 @@ Json evaluations_json(const RunReport& run) {
 
 Json summary_json(const RunReport& run) {
     RunSummary summary = summarise(run);
+    BalanceSummary balance = summarise_balance(run);
     Json parts = Json::array();
     for (const auto& [name, count] : run.plan.parts) parts.push_back({{"name", name}, {"parameters", number(count)}});
     Json splits = Json::object();
@@ -116,6 +117,10 @@ Json summary_json(const RunReport& run) {
             {"tokens_per_second", number(summary.tokens_per_second)},
             {"train_loss", number(summary.train_loss)},
             {"loss_records", summary.loss_records},
+            {"usage", number(balance.usage)},
+            {"dead_experts", number(balance.dead_experts)},
+            {"max_vio", number(balance.max_violation)},
+            {"unevenness", number(balance.unevenness)},
             {"splits", splits},
             {"parts", parts}};
 }
@@ -139,6 +144,7 @@ Json usage_json(const RunReport& run, std::size_t points, std::size_t loads) {
                           {"usage_perplexity", numbers(bucket_values(layer.usage_perplexity, starts).mean, 4)},
                           {"max_vio", numbers(bucket_values(layer.max_violation, starts).mean, 4)},
                           {"dead_experts", numbers(bucket_values(layer.dead_experts, starts).mean, 4)},
+                          {"unevenness", numbers(bucket_values(layer.unevenness, starts).mean, 4)},
                           {"frame_step", steps},
                           {"load", load},
                           {"gate_mass", numbers(layer.last_gate_mass, 3)}});

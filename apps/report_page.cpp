@@ -4,15 +4,10 @@
 #include "apps/report_document.h"
 #include "engine/base/error.h"
 
-#include <map>
-
 #include <fmt/format.h>
 
 namespace apps {
-namespace {
-
-// Replaces every {{name}} of the template, once: what is put in is never looked at again.
-std::string filled(std::string_view page, const std::map<std::string, std::string, std::less<>>& parts) {
+std::string filled_page(std::string_view page, const std::map<std::string, std::string, std::less<>>& parts) {
     std::string out;
     while (true) {
         std::size_t open = page.find("{{"), close = page.find("}}", open);
@@ -24,8 +19,6 @@ std::string filled(std::string_view page, const std::map<std::string, std::strin
         page.remove_prefix(close + 2);
     }
 }
-
-}  // namespace
 
 std::string html_text(std::string_view text) {
     std::string out;
@@ -70,13 +63,13 @@ std::string report_page(const std::vector<RunReport>& runs) {
     nlohmann::ordered_json document = report_document(runs);
     std::string title;
     for (const RunReport& run : runs) title += (title.empty() ? "" : " · ") + run.name;
-    return filled(kPageHtml, {{"title", html_text(title)},
-                              {"verdict", html_text(document["verdict"].get<std::string>())},
-                              {"style", std::string(kStyle)},
-                              {"chart_licence", std::string(kChartLicence)},
-                              {"chart", std::string(kChart)},
-                              {"scripts", std::string(kScripts)},
-                              {"document", script_json(document)}});
+    return filled_page(kPageHtml, {{"title", html_text(title)},
+                                   {"verdict", html_text(document["verdict"].get<std::string>())},
+                                   {"style", std::string(kStyle)},
+                                   {"chart_licence", std::string(kChartLicence)},
+                                   {"chart", std::string(kChart)},
+                                   {"scripts", std::string(kScripts)},
+                                   {"document", script_json(document)}});
 }
 
 }  // namespace apps

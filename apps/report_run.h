@@ -23,13 +23,13 @@ struct EvaluationRecord {
     double step, tokens, seconds, nats_per_token, bits_per_byte, scored_tokens, bytes;
 };
 
-// How one layer used its experts. load: a row a record, relative to an even spread (1 = even); above kMostGroups experts, neighbours
-// are averaged into that many groups.
+// How one layer used its experts, or cells. load: a row a record, relative to an even spread (1 = even); above kMostGroups experts,
+// neighbours are averaged into that many groups.
 inline constexpr std::size_t kMostGroups = 256;
 struct LayerUsage {
     std::int64_t layer = 0;
     std::size_t experts = 0;
-    std::vector<double> step, usage_perplexity, max_violation, dead_experts;
+    std::vector<double> step, usage_perplexity, max_violation, dead_experts, unevenness;
     std::vector<std::vector<float>> load;
     std::vector<float> last_gate_mass;  // likewise
 };

@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr std::size_t kLongestSample = 4000;
-constexpr double kMostLayers = 1e6;
+constexpr double kMostLayers = 1e6, kMostCells = 1e12;
 
 void flatten(std::map<std::string, std::string>& flat, const toml::table& table, const std::string& prefix) {
     for (const auto& [key, node] : table) {
@@ -70,16 +70,23 @@ LayerUsage& layer_of(RunReport& run, std::int64_t layer) {
     return *place;
 }
 
+// Of very many cells the record has loads of groups, and says how many cells there are.
+std::size_t experts_of(const nlohmann::json& record, const std::vector<float>& load) {
+    double cells = number_of(record, "cells");
+    return cells > static_cast<double>(load.size()) && cells < kMostCells ? static_cast<std::size_t>(cells) : load.size();
+}
+
 void append_usage(LayerUsage& usage, const nlohmann::json& record, const std::vector<float>& load) {
     auto first = std::lower_bound(usage.step.begin(), usage.step.end(), number_of(record, "step")) - usage.step.begin();
-    for (auto* column : {&usage.step, &usage.usage_perplexity, &usage.max_violation, &usage.dead_experts})
+    for (auto* column : {&usage.step, &usage.usage_perplexity, &usage.max_violation, &usage.dead_experts, &usage.unevenness})
         column->resize(static_cast<std::size_t>(first));
     usage.load.resize(static_cast<std::size_t>(first));
-    usage.experts = load.size();
+    usage.experts = experts_of(record, load);
     usage.step.push_back(number_of(record, "step"));
     usage.usage_perplexity.push_back(number_of(record, "usage_perplexity"));
     usage.max_violation.push_back(number_of(record, "max_vio"));
     usage.dead_experts.push_back(number_of(record, "dead_experts"));
+    usage.unevenness.push_back(number_of(record, "unevenness"));
     usage.load.push_back(grouped(load));
     usage.last_gate_mass = grouped(relative_shares(record, "gate_mass"));
 }
@@ -140,7 +147,7 @@ void read_usage(RunReport& run, const fs::path& path) {
             return;
         }
         LayerUsage& usage = layer_of(run, static_cast<std::int64_t>(layer));
-        if (usage.experts != 0 && usage.experts != load.size()) {
+        if (usage.experts != 0 && usage.experts != experts_of(record, load)) {
             skipped += 1;
         } else {
             append_usage(usage, record, load);

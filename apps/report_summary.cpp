@@ -74,6 +74,21 @@ RunSummary summarise(const RunReport& run) {
     return summary;
 }
 
+BalanceSummary summarise_balance(const RunReport& run) {
+    if (run.layers.empty()) return {kNoNumber, kNoNumber, kNoNumber, kNoNumber};
+    BalanceSummary summary{};
+    double experts = 0;
+    for (const LayerUsage& layer : run.layers) {
+        experts += static_cast<double>(layer.experts);
+        summary.usage += layer.usage_perplexity.back();
+        summary.max_violation = std::max(summary.max_violation, layer.max_violation.back());
+        summary.dead_experts += layer.dead_experts.back();
+        summary.unevenness += layer.unevenness.back() / static_cast<double>(run.layers.size());
+    }
+    summary.usage /= experts;
+    return summary;
+}
+
 const EvaluationRecord* last_evaluation(const RunReport& run, const std::string& split) {
     const EvaluationRecord* last = nullptr;
     for (const EvaluationRecord& evaluation : run.evaluations) {

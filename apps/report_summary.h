@@ -19,6 +19,15 @@ struct RunSummary {
 };
 RunSummary summarise(const RunReport& run);
 
+// How the last logged step spread its choices, over layers; NaN for a run that does not choose.
+struct BalanceSummary {
+    double usage;          // usage perplexity over experts, of all layers: 1 is even
+    double max_violation;  // of the worst layer
+    double dead_experts;   // of all layers
+    double unevenness;     // mean over layers, in nats
+};
+BalanceSummary summarise_balance(const RunReport& run);
+
 // The last, or the best, evaluation on a split; null without one.
 const EvaluationRecord* last_evaluation(const RunReport& run, const std::string& split);
 const EvaluationRecord* best_evaluation(const RunReport& run, const std::string& split);

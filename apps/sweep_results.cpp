@@ -22,15 +22,15 @@ double bits_at_end(const RunReport& run, const std::string& split, std::int64_t 
     return last != nullptr && last->step == static_cast<double>(step) ? last->bits_per_byte : kNoNumber;
 }
 
-struct Spread {
+struct SeedSpread {
     std::vector<double> values;  // that are known
     double mean = kNoNumber, deviation = kNoNumber;
 };
 
 // The sample's deviation, for two values or more.
 template <class Value>
-Spread spread_of(const std::vector<SweepRun>& runs, Value value) {
-    Spread spread;
+SeedSpread spread_of(const std::vector<SweepRun>& runs, Value value) {
+    SeedSpread spread;
     double sum = 0, squares = 0;
     for (const SweepRun& run : runs) {
         double one = value(run);
@@ -49,37 +49,26 @@ double valid_of(const SweepRun& run) { return run.valid; }
 double test_of(const SweepRun& run) { return run.test; }
 double seconds_of(const SweepRun& run) { return run.report ? seconds_per_step(*run.report) : kNoNumber; }
 
-// How the last logged step spread its choices, over layers.
-struct Balance {
-    double usage = kNoNumber;       // mean of usage perplexity over experts: 1 is even
-    double unevenness = kNoNumber;  // largest MaxVio
-    double dead = kNoNumber;        // experts that no token chose, of all layers
-};
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
 
-Balance balance_of(const std::vector<SweepRun>& runs) {
-    Balance balance;
-    double layers = 0;
-    for (const SweepRun& run : runs) {
-        if (!run.report) continue;
-        for (const LayerUsage& layer : run.report->layers) {
-            if (layers == 0) balance = {0, 0, 0};
-            layers += 1;
-            balance.usage += layer.usage_perplexity.back() / static_cast<double>(layer.experts);
-            balance.unevenness = std::max(balance.unevenness, layer.max_violation.back());
-            balance.dead += layer.dead_experts.back();
-        }
-    }
-    if (layers > 0) balance.usage /= layers;
-    return balance;
+double usage_of(const SweepRun& run) { return run.report ? summarise_balance(*run.report).usage : kNoNumber; }
+double dead_of(const SweepRun& run) { return run.report ? summarise_balance(*run.report).dead_experts : kNoNumber; }
+double violation_of(const SweepRun& run) { return run.report ? summarise_balance(*run.report).max_violation : kNoNumber; }
+double unevenness_of(const SweepRun& run) { return run.report ? summarise_balance(*run.report).unevenness : kNoNumber; }
+
+// Means over the seeds.
+Json balance_json(const std::vector<SweepRun>& runs) {
+    return {{"usage", number(spread_of(runs, usage_of).mean)},
+            {"max_vio", number(spread_of(runs, violation_of).mean)},
+            {"dead_experts", number(spread_of(runs, dead_of).mean)},
+            {"unevenness", number(spread_of(runs, unevenness_of).mean)}};
 }
 
 std::string leaks_of(const Config& config) {
     return config.ffn.method.empty() ? "" : moe::leak_note(moe::method_named(config.ffn.method), config.ffn.options);
 }
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
-
-Json spread_json(const Spread& spread) {
+Json spread_json(const SeedSpread& spread) {
     return {{"mean", number(spread.mean)}, {"deviation", number(spread.deviation)}, {"values", spread.values}};
 }
 
@@ -120,37 +109,35 @@ Json match_json(const SweepSide& side) {
 
 Json side_json(const SweepSide& side, const SweepResult& result) {
     double seconds = spread_of(result.kept.empty() ? result.tried : result.kept, seconds_of).mean;
-    Balance balance = balance_of(result.kept);
     std::string leaks = leaks_of(side.config);
     auto tokens = static_cast<double>(side.plan.tokens_per_step);
-    return {
-        {"name", side.name()},
-        {"row", side.row->name},
-        {"size", side.size},
-        {"budget", side.budget > 0 ? Json(side.budget) : Json()},
-        {"method", side.config.ffn.method},
-        {"options", options_json(side.config.ffn.options)},
-        {"match", match_json(side)},
-        {"parameters", side.plan.parameters},
-        {"active_parameters", side.plan.active_parameters},
-        {"flops_per_token", {{"forward", side.plan.flops_per_token.forward}, {"selector", side.plan.flops_per_token.selector}}},
-        {"weight_bytes_per_token", side.plan.active_parameters * engine::element_bytes(dtype_named(side.config.train.dtype))},
-        {"steps", *side.config.train.steps},
-        {"tokens_per_step", side.plan.tokens_per_step},
-        {"lr", result.rate ? Json(*result.rate) : Json()},
-        {"valid_bits_per_byte", spread_json(spread_of(result.kept, valid_of))},
-        {"test_bits_per_byte", spread_json(spread_of(result.kept, test_of))},
-        {"seconds_per_step", number(seconds)},
-        {"tokens_per_second", number(tokens / seconds)},
-        {"balance", {{"usage", number(balance.usage)}, {"max_vio", number(balance.unevenness)}, {"dead_experts", number(balance.dead)}}},
-        {"leaks", !leaks.empty()},
-        {"notes", leaks.empty() ? Json::array() : Json{leaks}},
-        {"runs", runs_json(result)}};
+    return {{"name", side.name()},
+            {"row", side.row->name},
+            {"size", side.size},
+            {"budget", side.budget > 0 ? Json(side.budget) : Json()},
+            {"method", side.config.ffn.method},
+            {"options", options_json(side.config.ffn.options)},
+            {"match", match_json(side)},
+            {"parameters", side.plan.parameters},
+            {"active_parameters", side.plan.active_parameters},
+            {"flops_per_token", {{"forward", side.plan.flops_per_token.forward}, {"selector", side.plan.flops_per_token.selector}}},
+            {"weight_bytes_per_token", side.plan.active_parameters * engine::element_bytes(dtype_named(side.config.train.dtype))},
+            {"steps", *side.config.train.steps},
+            {"tokens_per_step", side.plan.tokens_per_step},
+            {"lr", result.rate ? Json(*result.rate) : Json()},
+            {"valid_bits_per_byte", spread_json(spread_of(result.kept, valid_of))},
+            {"test_bits_per_byte", spread_json(spread_of(result.kept, test_of))},
+            {"seconds_per_step", number(seconds)},
+            {"tokens_per_second", number(tokens / seconds)},
+            {"balance", balance_json(result.kept)},
+            {"leaks", !leaks.empty()},
+            {"notes", leaks.empty() ? Json::array() : Json{leaks}},
+            {"runs", runs_json(result)}};
 }
 
 std::string or_dash(double value, const std::string& text) { return std::isfinite(value) ? text : "-"; }
 
-std::string spread_text(const Spread& spread) {
+std::string spread_text(const SeedSpread& spread) {
     std::string text = fmt::format("{:.4f}", spread.mean);
     if (std::isfinite(spread.deviation)) text += fmt::format(" ± {:.4f} ({})", spread.deviation, spread.values.size());
     return or_dash(spread.mean, text);
@@ -226,7 +213,7 @@ std::string sweep_table(const std::vector<SweepSide>& sides, const std::vector<S
         const SweepSide& side = sides[i];
         const SweepResult& result = results[i];
         double seconds = spread_of(result.kept.empty() ? result.tried : result.kept, seconds_of).mean;
-        Balance balance = balance_of(result.kept);
+        double usage = spread_of(result.kept, usage_of).mean, dead = spread_of(result.kept, dead_of).mean;
         auto finished = [](const std::vector<SweepRun>& runs, std::size_t first) {
             return std::count_if(runs.begin() + static_cast<std::ptrdiff_t>(std::min(first, runs.size())), runs.end(),
                                  [](const SweepRun& run) { return run.trained(); });
@@ -237,7 +224,7 @@ std::string sweep_table(const std::vector<SweepSide>& sides, const std::vector<S
              spread_text(spread_of(result.kept, valid_of)), spread_text(spread_of(result.kept, test_of)),
              or_dash(seconds, fmt::format("{:.4g}", seconds)),
              or_dash(seconds, count_text(static_cast<double>(side.plan.tokens_per_step) / seconds)),
-             or_dash(balance.usage, fmt::format("{:.0f} %", 100 * balance.usage)), or_dash(balance.dead, fmt::format("{}", balance.dead)),
+             or_dash(usage, fmt::format("{:.0f} %", 100 * usage)), or_dash(dead, fmt::format("{}", dead)),
              fmt::format("{}/{}", finished(result.tried, 0) + finished(result.kept, 1), result.tried.size() + side.row->seeds.size() - 1),
              leaks_of(side.config).empty() ? "" : "leaks the future"});
     }

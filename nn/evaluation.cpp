@@ -9,7 +9,7 @@ namespace nn {
 using namespace engine;
 
 EvaluationSums evaluate_window(Exec& exec, LanguageModel& model, const Tensor& ids_BT, const Tensor& targets_BT, ModelMemory& memory,
-                               Tensor* logits) {
+                               Tensor* logits, std::vector<LayerReport>* reports) {
     Exec alone = exec;
     alone.communicator = nullptr;
     alone.shards = {};
@@ -17,6 +17,7 @@ EvaluationSums evaluate_window(Exec& exec, LanguageModel& model, const Tensor& i
     ModelResult result = model.forward(tape, ids_BT, memory, 1);
     Tensor losses_N = ops::row_losses(tape, result.logits_NV, targets_BT.reshaped({targets_BT.shape().elements()}));
     if (logits != nullptr) *logits = result.logits_NV.value();
+    if (reports != nullptr) *reports = std::move(result.layers);
     EvaluationSums sums;
     std::vector<std::int32_t> targets = to_host<std::int32_t>(alone, targets_BT);
     std::vector<double> losses = to_host<double>(alone, losses_N);

@@ -12,8 +12,8 @@ struct EvaluationSums {
 };
 
 // Cross-entropy of one window (B,T) given the memory that earlier windows left, which it advances. Nothing is recorded or dropped out.
-// `logits`, where given, becomes the logits (B·T,V).
+// `logits`, where given, becomes the logits (B·T,V), `reports` what the layers tell.
 EvaluationSums evaluate_window(engine::Exec& exec, LanguageModel& model, const Tensor& ids_BT, const Tensor& targets_BT,
-                               ModelMemory& memory, Tensor* logits = nullptr);
+                               ModelMemory& memory, Tensor* logits = nullptr, std::vector<LayerReport>* reports = nullptr);
 
 }  // namespace nn

@@ -1,4 +1,4 @@
-# The page of `moegrad compare`, inside the program: no file and no network is needed when it runs. Chart.js is Debian's package.
+# The pages of `moegrad compare` and `inspect`, inside the program: no file and no network is needed when it runs. Chart.js is Debian's package.
 find_file(MOEGRAD_CHART_JS chart.min.js PATHS /usr/share/javascript/chart.js /usr/share/nodejs/chart.js/dist NO_DEFAULT_PATH)
 if(NOT MOEGRAD_CHART_JS)
   message(FATAL_ERROR "Chart.js is missing; hint: apt-get install libjs-chart.js, or -DMOEGRAD_CHART_JS=/path/to/chart.min.js (3.9)")
@@ -6,8 +6,11 @@ endif()
 
 set(report ${PROJECT_SOURCE_DIR}/apps/report)
 set(scripts format state theme crosshair axes legend loss multiples summary experts heatmap text main)
-list(TRANSFORM scripts PREPEND ${report}/)
-list(TRANSFORM scripts APPEND .js)
+set(inspect_scripts format state theme crosshair axes experts heatmap inspect)
+foreach(list scripts inspect_scripts)
+  list(TRANSFORM ${list} PREPEND ${report}/)
+  list(TRANSFORM ${list} APPEND .js)
+endforeach()
 
 function(embed name)  # NAME file...: adds a source to `apps` that defines NAME
   set(out ${CMAKE_CURRENT_BINARY_DIR}/report/${name}.cpp)
@@ -17,6 +20,8 @@ function(embed name)  # NAME file...: adds a source to `apps` that defines NAME
   target_sources(apps PRIVATE ${out})
 endfunction()
 embed(kPageHtml ${report}/page.html)
+embed(kInspectHtml ${report}/inspect.html)
+embed(kInspectScripts ${inspect_scripts})
 embed(kStyle ${report}/page.css)
 embed(kScripts ${scripts})
 embed(kChart ${MOEGRAD_CHART_JS})

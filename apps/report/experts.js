@@ -118,6 +118,7 @@ function runExperts(run, index, open) {
       measureFigure(run, "Usage perplexity", `of ${most} experts`, "usage_perplexity", { beginAtZero: true, max: Math.max(...run.layers.map((layer) => layer.experts)) }),
       measureFigure(run, "MaxVio", "most load over even − 1", "max_vio", { beginAtZero: true }),
       measureFigure(run, "Dead experts", "chosen by no token", "dead_experts", { beginAtZero: true, suggestedMax: 1, ticks: { precision: 0 } }));
+    if (run.layers.some((layer) => layer.unevenness.some(isNumber))) measures.append(measureFigure(run, "Unevenness", "of gate mass, nats", "unevenness", { beginAtZero: true }));
   };
   box.addEventListener("toggle", () => { if (box.open) fill(); });
   if (open) fill();

@@ -1,55 +1,17 @@
 // The page as a browser shows it: nothing on the console, controls that work, names that stay text. Needs chromium; says so where there is
 // none.
 #include "apps/report_page.h"
-#include "engine/io/atomic_file.h"
+#include "tests/support/browser.h"
 #include "tests/support/run_folder.h"
-#include "tests/support/temporary_folder.h"
-
-#include <array>
-#include <cstdio>
-#include <cstdlib>
-#include <memory>
 
 #include <doctest/doctest.h>
-#include <fmt/format.h>
+
+using tests::has;
+using tests::show;
+using tests::Shown;
+using tests::with_script;
 
 namespace {
-
-std::string output_of(const std::string& command) {
-    std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
-    std::string text;
-    std::array<char, 4096> part;
-    for (std::size_t count; (count = fread(part.data(), 1, part.size(), pipe.get())) > 0;) text.append(part.data(), count);
-    return text;
-}
-
-// The document after scripts ran, and what they wrote to the console; both empty where no browser starts.
-struct Shown {
-    std::string document, console;
-};
-
-Shown show(const std::string& page, const tests::TemporaryFolder& folder, const std::string& address = "") {
-    std::string file = folder / "page.html", log = folder / "log";
-    engine::io::write_file(file, page);
-    std::string command = fmt::format(
-        "HOME='{0}' timeout 120 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --user-data-dir='{0}/browser' "
-        "--enable-logging=stderr --virtual-time-budget=8000 --dump-dom 'file://{1}#{2}' 2> '{3}'",
-        folder.path().string(), file, address, log);
-    Shown shown{output_of(command), output_of(fmt::format("grep CONSOLE '{}'", log))};
-    if (shown.document.find("</html>") == std::string::npos) {
-        MESSAGE("skipped: chromium is not installed, or does not start here");
-        return {};
-    }
-    return shown;
-}
-
-// `script` runs after the page has drawn itself; what it returns stands in the attribute data-result of <body>.
-std::string with_script(std::string page, const std::string& script) {
-    std::size_t end = page.rfind("</body>");
-    return page.insert(end, fmt::format("<script>document.body.dataset.result = (() => {{ {} }})();</script>", script));
-}
-
-bool has(const Shown& shown, const std::string& part) { return shown.document.find(part) != std::string::npos; }
 
 apps::RunReport read(const tests::RunFolder& run, const std::filesystem::path& folder) {
     run.write(folder);
@@ -104,8 +66,7 @@ TEST_CASE("the address chooses what a browser shows, and every control changes i
     Shown shown = show(page, folder, "hide=1&smooth=0.5");
     if (shown.document.empty()) return;
     CHECK(shown.console == "");
-    std::size_t begin = shown.document.find("data-result=\"") + 13;
-    std::string result = shown.document.substr(begin, shown.document.find('"', begin) - begin);
+    std::string result = tests::result_of(shown);
     INFO(result);
     CHECK(result.starts_with("true,false|layer 1, expert 1: load "));
     CHECK(result.find("|step ") != std::string::npos);

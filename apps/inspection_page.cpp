@@ -1,0 +1,21 @@
+#include "apps/inspection.h"
+#include "apps/report/assets.h"
+#include "apps/report_page.h"
+
+namespace apps {
+
+std::string inspection_page(const Inspection& inspection) {
+    nlohmann::ordered_json run = inspection_json(inspection);
+    // Where the scripts that this page shares with `compare` look for them.
+    run["layers"] = run["routing"]["layers"];
+    run["routing"].erase("layers");
+    nlohmann::ordered_json document{{"version", MOEGRAD_VERSION}, {"runs", {run}}};
+    return filled_page(kInspectHtml, {{"title", html_text(inspection.name)},
+                                      {"style", std::string(kStyle)},
+                                      {"chart_licence", std::string(kChartLicence)},
+                                      {"chart", std::string(kChart)},
+                                      {"scripts", std::string(kInspectScripts)},
+                                      {"document", script_json(document)}});
+}
+
+}  // namespace apps
