@@ -28,7 +28,7 @@ std::vector<bool> layers_with_method(const LayerList& list, Size layers) {
     return chosen;
 }
 
-nn::FeedForwardMaker feed_forward_maker(const Config& config, Size layers) {
+nn::FeedForwardMaker feed_forward_maker(const Config& config, Size layers, Size vocab, const std::vector<std::int64_t>& token_counts) {
     const Config::FeedForward& ffn = config.ffn;
     expect(!ffn.method.empty(), "config", "ffn.method must be given; hint: `moegrad methods` lists them");
     const moe::Method& method = moe::method_named(ffn.method);
@@ -44,12 +44,19 @@ nn::FeedForwardMaker feed_forward_maker(const Config& config, Size layers) {
     }
     expect(!ffn.share_values || method.memory == moe::Memory::gated_values, "config",
            "ffn.share_values is for memory-plus: got ffn.method = \"{}\"; hint: leave it out", ffn.method);
+    nn::OptionTable options = ffn.options;
+    if (options.contains("vocab")) {
+        expect(options.size("vocab") == vocab, "config", "ffn.vocab is not the model's: got {}, expected {}; hint: leave it out",
+               options.size("vocab"), vocab);
+    }
+    options.offer("vocab", vocab);
     // The first layer that has the method owns the values of all.
     auto owner = std::make_shared<nn::Parameter*>(nullptr);
-    return [&method, options = ffn.options, dense, chosen, shares = ffn.share_values, owner](const nn::LayerPlace& place) {
+    return [&method, options, dense, chosen, token_counts, shares = ffn.share_values, owner](const nn::LayerPlace& place) {
         if (!chosen[static_cast<std::size_t>(place.layer)]) return moe::make_feed_forward(moe::method_named("dense"), dense, place);
         nn::LayerPlace at = place;
         at.values = *owner;
+        at.token_counts = token_counts;
         auto layer = moe::make_feed_forward(method, options, at);
         if (shares && *owner == nullptr) *owner = moe::value_table(*layer);
         return layer;
@@ -58,7 +65,7 @@ nn::FeedForwardMaker feed_forward_maker(const Config& config, Size layers) {
 
 }  // namespace
 
-std::unique_ptr<nn::LanguageModel> make_model(const Config& config, Size vocab) {
+std::unique_ptr<nn::LanguageModel> make_model(const Config& config, Size vocab, const std::vector<std::int64_t>& token_counts) {
     const Config::Model& model = config.model;
     if (model.kind != "transformer-xl") fail("config", "model.kind is not built yet: got \"{}\"; hint: \"transformer-xl\" is", model.kind);
     expect(!model.rope, "config", "model.rope is for model.kind = \"gpt\"; hint: transformer-xl has relative positions of its own");
@@ -73,7 +80,7 @@ std::unique_ptr<nn::LanguageModel> make_model(const Config& config, Size vocab) 
                                      .tied = model.tied};
     expect(options.channels % 2 == 0, "config", "model.channels must be even, for its sines and cosines: got {}; hint: {} or {}",
            options.channels, options.channels - 1, options.channels + 1);
-    return std::make_unique<nn::TransformerXl>(options, feed_forward_maker(config, options.layers));
+    return std::make_unique<nn::TransformerXl>(options, feed_forward_maker(config, options.layers, vocab, token_counts));
 }
 
 Size vocab_of(const Config& config, std::optional<Size> data_vocab) {

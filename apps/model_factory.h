@@ -9,8 +9,8 @@
 namespace apps {
 
 // The model that a configuration describes, over `vocab` token kinds. Throws, before anything is allocated, for keys that are missing or
-// do not fit each other.
-std::unique_ptr<nn::LanguageModel> make_model(const Config& config, Size vocab);
+// do not fit each other. `token_counts`: of the training text, for a new model's balanced tables of ids (token_counts.h).
+std::unique_ptr<nn::LanguageModel> make_model(const Config& config, Size vocab, const std::vector<std::int64_t>& token_counts = {});
 
 // model.vocab, or the data's where the configuration leaves it out. Throws where the data hold ids that the model would not know.
 Size vocab_of(const Config& config, std::optional<Size> data_vocab);

@@ -6,6 +6,7 @@
 #include "apps/model_factory.h"
 #include "apps/routing_metrics.h"
 #include "apps/signals.h"
+#include "apps/token_counts.h"
 #include "engine/base/error.h"
 #include "engine/comm/communicator.h"
 #include "engine/io/atomic_file.h"
@@ -53,7 +54,8 @@ TrainingRun::TrainingRun(const Config& config, const RunFolder& folder, const da
       layout_(step_layout(config, rank_of(exec), rank_count(exec))),
       streams_(store.split("train"), *config.train.batch, layout_.context),
       saved_step_(folder.latest()),
-      model_(make_model(config, vocab_of(config, store.vocab()))),
+      model_(make_model(config, vocab_of(config, store.vocab()),
+                        saved_step_ ? std::vector<std::int64_t>() : token_counts(config, store, vocab_of(config, store.vocab())))),
       parameters_(
           std::make_unique<nn::ParameterStore>(exec_, *model_, dtype_named(config.train.dtype), config.top.seed, true,
                                                saved_step_ ? nn::ParameterStore::Values::loaded : nn::ParameterStore::Values::initial)),
