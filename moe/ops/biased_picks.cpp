@@ -75,25 +75,27 @@ Tensor sequence_balance_loss(Tape& tape, const Var& logits_NE, const Picks& pick
     Size rows_a_sum = whole ? N / shards : T;
     expect(N % (rows_a_sum * shards) == 0, "sequence_balance", "rows are no whole sequences: got {} rows in {} micro-shards, T = {}", N,
            shards, rows_a_sum);
-    Tensor sums = compact(exec, N / rows_a_sum, 2 * E, logits_NE.dtype()), loss;
+    Tensor sums = compact(exec, N / rows_a_sum, 2 * E, logits_NE.dtype()), loss(exec, {1}, sums.dtype());
     double sequences = whole ? 1 : static_cast<double>(pass_rows(exec, N) / T);
-    visit_sum(exec, logits_NE.dtype(), [&]<class D, class S>(On<D, S>) {
+    visit_sum(exec, sums.dtype(), [&]<class D, class S>(On<D, S>) {
         kernels::sequence_sums<D, S>(exec, sums.rows<S>(), logits_NE.value().rows<S>(), picks.ids_NK.data<std::int32_t>(), K, rows_a_sum,
                                      score);
-        if (whole) {
-            sums = pass_sum(exec, sums, 1).reshaped({1, 2 * E});
-            T = pass_rows(exec, N);
-            rows_a_sum = N;
-            loss = Tensor(exec, {1}, sums.dtype());
-            kernels::sequence_loss<D, S>(exec, loss.data<S>(), sums.rows<S>(), K, T);
-            return;
-        }
+    });
+    if (whole) {
+        sums = pass_sum(exec, sums, 1).reshaped({1, 2 * E});
+        T = pass_rows(exec, N);
+        rows_a_sum = N;
+        visit_sum(exec, sums.dtype(),
+                  [&]<class D, class S>(On<D, S>) { kernels::sequence_loss<D, S>(exec, loss.data<S>(), sums.rows<S>(), K, T); });
+    } else {
         Tensor leaves = shard_leaves(exec, 1, sums.dtype());
         Size here = sums.size(0) / shards;
-        for (Size s = 0; s < shards; ++s)
-            kernels::sequence_loss<D, S>(exec, leaves.data<S>() + s, sums.rows<S>().slice(s * here, here), K, T);
+        visit_sum(exec, sums.dtype(), [&]<class D, class S>(On<D, S>) {
+            for (Size s = 0; s < shards; ++s)
+                kernels::sequence_loss<D, S>(exec, leaves.data<S>() + s, sums.rows<S>().slice(s * here, here), K, T);
+        });
         loss = pass_sum(exec, leaves, sequences);
-    });
+    }
     if (weight != 0 && tape.records({logits_NE})) {
         tape.record(SequenceBalanceNode{logits_NE, sums, K, T, rows_a_sum, score, weight / (sequences * static_cast<double>(T))});
     }

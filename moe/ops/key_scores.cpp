@@ -6,6 +6,7 @@
 #include "engine/kernels/product.h"
 #include "moe/kernels/mean_keys.h"
 #include "moe/kernels/top_ids.h"
+#include "moe/ops/visit_sum.h"
 
 #include <algorithm>
 
@@ -20,21 +21,19 @@ namespace {
 constexpr Size kSliceElements = Size{1} << 24;
 
 // x in Sum dtype: scores decide, so they are not rounded.
-template <class D, class T>
 Tensor widened(Exec& exec, const Tensor& x) {
-    if constexpr (std::is_same_v<T, Sum<T>>) {
-        return x;
-    } else {
-        Tensor wide(exec, x.shape(), sum_dtype(x.dtype()));
-        engine::kernels::cast<D, Sum<T>, T>(exec, wide.rows<Sum<T>>(), x.rows<T>());
-        return wide;
-    }
+    if (x.dtype() == sum_dtype(x.dtype())) return x;
+    Tensor wide(exec, x.shape(), sum_dtype(x.dtype()));
+    visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
+        if constexpr (!std::is_same_v<T, Sum<T>>) engine::kernels::cast<D, Sum<T>, T>(exec, wide.rows<Sum<T>>(), x.rows<T>());
+    });
+    return wide;
 }
 
-template <class D, class T>
 Tensor means_of(Exec& exec, const Tensor& w1_ECG) {
     Tensor means_EC(exec, {w1_ECG.size(0), w1_ECG.size(1)}, sum_dtype(w1_ECG.dtype()));
-    kernels::mean_keys<D, T>(exec, means_EC.rows<Sum<T>>(), w1_ECG.rows<T>());
+    visit(exec, w1_ECG.dtype(),
+          [&]<class D, class T>(On<D, T>) { kernels::mean_keys<D, T>(exec, means_EC.rows<Sum<T>>(), w1_ECG.rows<T>()); });
     return means_EC;
 }
 
@@ -56,7 +55,7 @@ struct MeanKeyScoresNode final : Node {
         using S = Sum<T>;
         bool reached = scores_NE.has_grad();
         if (w1.needs_grad()) {
-            Tensor wide = widened<D, T>(exec, x.value());
+            Tensor wide = widened(exec, x.value());
             Size rows = x.shape().rows() / exec.shards.count;
             // One "row" a micro-shard, as the experts' own leaves are.
             sum_over_shards(exec, w1.grad_slot(exec), exec.shards.count, [&](const Tensor& out, bool add, Size shard, Size) {
@@ -88,20 +87,30 @@ void expect_fit(const Tensor& x_NC, const Tensor& w1_ECG) {
            x_NC.shape().text(), w1_ECG.shape().text());
 }
 
-// The K best of scores that make(rows, first) writes for one slice of rows after another; `width` elements a row are live at a time.
-template <class D, class S, class Make>
-Picks sliced_picks(Exec& exec, Size N, Size E, Size K, Size width, Make&& make) {
-    Picks picks{Tensor(exec, {N, K}, Dtype::i32), {}, N * K};
-    picks.kept_NK = picks.ids_NK;
-    Size slice = std::clamp<Size>(kSliceElements / width, 1, std::max<Size>(N, 1));
-    Tensor scores(exec, {slice, E}, dtype_of<S>());
-    for (Size first = 0; first < N; first += slice) {
-        Rows<S> part = scores.rows<S>().slice(0, std::min(slice, N - first));
-        make(part, first);
-        kernels::top_ids<D, S>(exec, picks.ids_NK.data<std::int32_t>() + first * K, nullptr, part, K);
+// Scores of all N rows are never there at once: a slice of them, `width` elements a row while they are made, and the K best of each.
+struct SlicedPicks {
+    Picks picks;
+    Tensor scores_SE;
+
+    SlicedPicks(Exec& exec, const Tensor& x_NC, Size E, Size K, Size width) {
+        Size N = x_NC.shape().rows();
+        picks = {Tensor(exec, {N, K}, Dtype::i32), {}, N * K};
+        picks.kept_NK = picks.ids_NK;
+        Size slice = std::clamp<Size>(kSliceElements / width, 1, std::max<Size>(N, 1));
+        scores_SE = Tensor(exec, {slice, E}, sum_dtype(x_NC.dtype()));
     }
-    return picks;
-}
+
+    // make(part, first) writes the scores of rows first … first + part.rows − 1.
+    template <class D, class S, class Make>
+    void run(Exec& exec, Make&& make) {
+        Size N = picks.ids_NK.size(0), K = picks.ids_NK.size(1), slice = scores_SE.size(0);
+        for (Size first = 0; first < N; first += slice) {
+            Rows<S> part = scores_SE.rows<S>().slice(0, std::min(slice, N - first));
+            make(part, first);
+            kernels::top_ids<D, S>(exec, picks.ids_NK.data<std::int32_t>() + first * K, nullptr, part, K);
+        }
+    }
+};
 
 }  // namespace
 
@@ -111,11 +120,8 @@ Var mean_key_scores(Tape& tape, const Var& x_NC, const Var& w1_ECG, std::shared_
     Exec& exec = tape.exec();
     bool recorded = tape.records({x_NC, w1_ECG});
     Var scores(Tensor(exec, {x_NC.shape().rows(), w1_ECG.size(0)}, sum_dtype(x_NC.dtype())), recorded);
-    Tensor means_EC;
-    visit(exec, x_NC.dtype(), [&]<class D, class T>(On<D, T>) {
-        using S = Sum<T>;
-        means_EC = means_of<D, T>(exec, w1_ECG.value());
-        Tensor wide = widened<D, T>(exec, x_NC.value());
+    Tensor means_EC = means_of(exec, w1_ECG.value()), wide = widened(exec, x_NC.value());
+    visit_sum(exec, scores.dtype(), [&]<class D, class S>(On<D, S>) {
         engine::kernels::product<D, S, S>(exec, scores.value().rows<S>(), wide.rows<S>(), Layout::normal, means_EC.rows<S>(),
                                           Layout::transposed, false);
     });
@@ -126,37 +132,37 @@ Var mean_key_scores(Tape& tape, const Var& x_NC, const Var& w1_ECG, std::shared_
 Picks mean_key_picks(Exec& exec, const Tensor& x_NC, const Tensor& w1_ECG, Size K) {
     ProfileScope profile("mean_key_scores");
     expect_fit(x_NC, w1_ECG);
-    Picks picks;
-    visit(exec, x_NC.dtype(), [&]<class D, class T>(On<D, T>) {
-        using S = Sum<T>;
-        Size E = w1_ECG.size(0);
-        Tensor means_EC = means_of<D, T>(exec, w1_ECG), wide = widened<D, T>(exec, x_NC);
-        picks = sliced_picks<D, S>(exec, x_NC.shape().rows(), E, K, E, [&](Rows<S> part, Size first) {
+    Size E = w1_ECG.size(0);
+    Tensor means_EC = means_of(exec, w1_ECG), wide = widened(exec, x_NC);
+    SlicedPicks sliced(exec, x_NC, E, K, E);
+    visit_sum(exec, means_EC.dtype(), [&]<class D, class S>(On<D, S>) {
+        sliced.run<D, S>(exec, [&](Rows<S> part, Size first) {
             engine::kernels::product<D, S, S>(exec, part, wide.rows<S>().slice(first, part.rows), Layout::normal, means_EC.rows<S>(),
                                               Layout::transposed, false);
         });
     });
-    return picks;
+    return sliced.picks;
 }
 
 Picks cell_picks(Exec& exec, const Tensor& x_NC, const Tensor& w1_ECG, Size K, kernels::Reduce reduce,
                  engine::kernels::Activation activation) {
     ProfileScope profile("cell_scores");
     expect_fit(x_NC, w1_ECG);
-    Picks picks;
+    Size E = w1_ECG.size(0), C = w1_ECG.size(1), M = E * w1_ECG.size(2);
+    Tensor keys_CM(exec, {C, M}, x_NC.dtype());
+    SlicedPicks sliced(exec, x_NC, E, K, M);
+    Tensor cells_SM(exec, {sliced.scores_SE.size(0), M}, sliced.scores_SE.dtype());
     visit(exec, x_NC.dtype(), [&]<class D, class T>(On<D, T>) {
         using S = Sum<T>;
-        Size E = w1_ECG.size(0), C = w1_ECG.size(1), M = E * w1_ECG.size(2);
-        Tensor keys_CM(exec, {C, M}, x_NC.dtype());
         kernels::keys_side_by_side<D, T>(exec, keys_CM.rows<T>(), w1_ECG.rows<T>());
-        picks = sliced_picks<D, S>(exec, x_NC.shape().rows(), E, K, M, [&](Rows<S> part, Size first) {
-            Tensor cells(exec, {part.rows, M}, dtype_of<S>());
-            engine::kernels::product<D, T, S>(exec, cells.rows<S>(), x_NC.rows<T>().slice(first, part.rows), Layout::normal,
-                                              keys_CM.rows<T>(), Layout::normal, false);
-            kernels::block_score<D, S>(exec, part, cells.rows<S>(), reduce, activation);
+        sliced.run<D, S>(exec, [&](Rows<S> part, Size first) {
+            Rows<S> cells = cells_SM.rows<S>().slice(0, part.rows);
+            engine::kernels::product<D, T, S>(exec, cells, x_NC.rows<T>().slice(first, part.rows), Layout::normal, keys_CM.rows<T>(),
+                                              Layout::normal, false);
+            kernels::block_score<D, S>(exec, part, cells, reduce, activation);
         });
     });
-    return picks;
+    return sliced.picks;
 }
 
 }  // namespace moe::ops

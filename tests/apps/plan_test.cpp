@@ -4,6 +4,7 @@
 #include "apps/step_layout.h"
 #include "engine/memory/pool.h"
 #include "engine/tensor/transfer.h"
+#include "moe/methods/table.h"
 #include "nn/parameter_store.h"
 #include "nn/trainer.h"
 
@@ -88,5 +89,36 @@ TEST_CASE("the planned memory is what a real step takes") {
         CHECK(measured >= 0.999 * planned);
         CHECK(measured <= 1.10 * planned);
         model.reset();
+    }
+}
+
+TEST_CASE("a step of every row of the table is planned, with 1 and 2 micro-shards, in fp32 and bf16") {
+    for (const moe::Method& method : moe::methods()) {
+        if (moe::is_mixer(method)) continue;
+        for (const char* dtype : {"float32", "bfloat16"}) {
+            for (apps::Size micro_batch : {2, 4}) {
+                CAPTURE(std::string(method.name));
+                Config config = recipe("novels-sigma-moe");
+                config.ffn.method = method.name;
+                config.ffn.options = nn::OptionTable("ffn");
+                for (auto [name, value] : {std::pair{"hidden", 24},
+                                           {"n_experts", 4},
+                                           {"expert_size", 6},
+                                           {"k", 2},
+                                           {"cells", 24},
+                                           {"rank", 3},
+                                           {"sub_keys", 5},
+                                           {"heads", 2},
+                                           {"query_size", 6}}) {
+                    config.ffn.options.offer(name, apps::Size{value});
+                }
+                config.train.batch = 4;
+                config.train.micro_batch = micro_batch;
+                config.train.dtype = dtype;
+                apps::Plan plan = apps::make_plan(config, 64);
+                CHECK(plan.memory_total() > 4 * plan.parameters);
+                CHECK(plan.flops_per_token.forward > 0);
+            }
+        }
     }
 }

@@ -164,7 +164,15 @@ std::map<std::string, std::vector<double>> tensors_of(const fs::path& checkpoint
     for (const auto& entry : fs::directory_iterator(checkpoint)) {
         if (entry.path().extension() != ".safetensors") continue;
         auto file = engine::io::SafetensorsFile::open(entry.path());
-        for (const std::string& name : file.names()) tensors[entry.path().filename().string() + " " + name] = file.read<double>(name);
+        for (const std::string& name : file.names()) {
+            std::vector<double>& values = tensors[entry.path().filename().string() + " " + name];
+            if (engine::is_floating(file.dtype(name))) {
+                values = file.read<double>(name);
+            } else {
+                std::vector<std::int32_t> whole = file.read<std::int32_t>(name);
+                values.assign(whole.begin(), whole.end());
+            }
+        }
     }
     return tensors;
 }
