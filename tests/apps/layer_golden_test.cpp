@@ -1,6 +1,7 @@
 // `moegrad layer` against vectors of another hand: tools/golden, written from the papers' formulas, with PyTorch's autograd in double
 // precision.
 #include "engine/io/safetensors.h"
+#include "moe/methods/table.h"
 #include "tests/support/layer_program.h"
 #include "tests/support/text_files.h"
 
@@ -8,6 +9,7 @@
 #include <cmath>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 using tests::Array;
 using tests::Arrays;
@@ -84,5 +86,14 @@ TEST_CASE("every golden layer comes out as another implementation has it: choice
             // Nothing comes out that the other implementation does not know of.
             for (const auto& [name, array] : got) CHECK_MESSAGE((name.starts_with("param.") || golden.out.contains(name)), name);
         }
+    }
+}
+
+TEST_CASE("every row of the table has golden vectors") {
+    std::string tomls;
+    for (const auto& path : cases()) tomls += tests::read_text(path);
+    for (const moe::Method& method : moe::methods()) {
+        INFO(method.name << "; hint: a case in tools/golden, then tools/golden tests/golden");
+        CHECK(tomls.find(fmt::format("method = \"{}\"\n", method.name)) != std::string::npos);
     }
 }

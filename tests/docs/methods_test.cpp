@@ -72,20 +72,16 @@ TEST_CASE("every row of the table has a page, which names it, its options and it
 }
 
 TEST_CASE("parameters and FLOPs on a page are those of moegrad methods") {
-    int checked = 0;
     for (const auto& row : nlohmann::json::parse(tests::printed_by({"methods", "--json"}))) {
         INFO(row["name"]);
         std::string text = tests::read_text(kPages / page_of(row["name"]));
-        if (!holds(text, "At C = 512 (`moegrad methods`): ")) continue;
         std::int64_t selector = row["selector_flops"];
         std::string counts =
             fmt::format("At C = 512 (`moegrad methods`): {} parameters, {} FLOPs a token, {} to choose.", with_commas(row["parameters"]),
                         with_commas(row["flops"]), selector == 0 ? "none" : with_commas(selector) + " of them");
         INFO(counts);
         CHECK(holds(text, counts));
-        ++checked;
     }
-    CHECK(checked >= 13);
 }
 
 TEST_CASE("links between pages and to the code lead to files") {
