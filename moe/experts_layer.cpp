@@ -8,6 +8,7 @@
 #include "moe/ops/experts.h"
 #include "moe/ops/gates.h"
 #include "moe/ops/residual_mix.h"
+#include "moe/ops/weighted_rows.h"
 #include "moe/selectors/make.h"
 #include "nn/random_sites.h"
 
@@ -45,14 +46,32 @@ nn::FeedForwardResult ExpertsLayer::forward(Tape& tape, const Var& x_NC, const n
     Var gates_NK = selection.gates_NK;
     if (!gates_NK.defined()) gates_NK = ops::gates(tape, selection.logits_NE, selection.picks, gate_, sum_dtype(x_NC.dtype()));
     if (balance_) balance_->add_to(result.losses, tape, selection, gates_NK, context);
-    result.y_NC = ops::experts(tape, x_NC, selection.picks, gates_NK, w1_.var, w2_.var, glu_ ? w3_.var : Var(), activation_,
-                               hidden_dropout_, nn::random_site(layer_, nn::Purpose::hidden), selection.w1_share);
+    if (is_rows(selection)) {
+        result.y_NC = cell_rows(tape, x_NC, selection.picks, gates_NK);
+    } else {
+        result.y_NC = ops::experts(tape, x_NC, selection.picks, gates_NK, w1_.var, w2_.var, glu_ ? w3_.var : Var(), activation_,
+                                   hidden_dropout_, nn::random_site(layer_, nn::Purpose::hidden), selection.w1_share);
+    }
     if (mixes_input_) result.y_NC = ops::residual_mix(tape, result.y_NC, x_NC, gates_NK);
     if (shared_cells_ > 0) result.y_NC = shared_block(tape, x_NC, result.y_NC);
     result.routing = {
         selection.picks.ids_NK, gates_NK.value(),  selection.logits_NE.defined() ? selection.logits_NE.value() : Tensor(), experts_,
         selection.rows_ES,      selection.gates_ES};
     return result;
+}
+
+bool ExpertsLayer::is_rows(const Selection& selection) const {
+    const ops::Picks& picks = selection.picks;
+    bool all_kept = picks.kept_NK.address() == picks.ids_NK.address() && picks.most_rows == picks.ids_NK.shape().elements();
+    return cells_ == 1 && all_kept && !selection.w1_share && hidden_dropout_ == 0;
+}
+
+Var ExpertsLayer::cell_rows(Tape& tape, const Var& x_NC, const ops::Picks& picks, const Var& gates_NK) const {
+    ops::ChosenRows rows = ops::chosen_rows(tape.exec(), picks.ids_NK, experts_, tape.records({x_NC, w1_.var}));
+    Var linear_NK = glu_ ? ops::row_dots(tape, x_NC, w3_.var, rows) : Var();
+    Var hidden_NK = engine::ops::activation(tape, ops::row_dots(tape, x_NC, w1_.var, rows), activation_, linear_NK);
+    Var weights_NK = engine::ops::activation(tape, hidden_NK, engine::ops::Activation::identity, gates_NK);
+    return ops::row_combine(tape, weights_NK, w2_.var, rows, x_NC.shape());
 }
 
 Var ExpertsLayer::shared_block(Tape& tape, const Var& x_NC, const Var& y_NC) const {

@@ -19,6 +19,9 @@ class ExpertsLayer final : public nn::FeedForward {
     engine::Size active_parameters() const override;
 
   private:
+    // Whether this pass's experts are single rows that every choice reads: then they need no sorting into products.
+    bool is_rows(const Selection& selection) const;
+    engine::Var cell_rows(engine::Tape& tape, const engine::Var& x_NC, const ops::Picks& picks, const engine::Var& gates_NK) const;
     engine::Var shared_block(engine::Tape& tape, const engine::Var& x_NC, const engine::Var& y_NC) const;
     // Cells that a row uses, and weights of all of them.
     double cells_per_row() const;

@@ -39,9 +39,16 @@ ChosenRows chosen_rows(Exec& exec, const Tensor& ids_NJ, Size M, bool recorded) 
 
 namespace {
 
+// Experts of one cell are rows, too: (M,C,1) or (M,1,C).
+Tensor as_table(const Tensor& table) {
+    Size M = table.size(0);
+    return table.shape().dims() == 2 ? table : table.reshaped({M, table.shape().elements() / M});
+}
+
 void check(Exec& exec, const ChosenRows& rows, const Var& table_MC, Size N) {
-    expect(table_MC.shape().dims() == 2 && table_MC.size(0) == rows.rows, "weighted_rows", "table does not fit: got {}, expected ({}, C)",
-           table_MC.shape().text(), rows.rows);
+    const Shape& shape = table_MC.shape();
+    bool fits = (shape.dims() == 2 || (shape.dims() == 3 && (shape[1] == 1 || shape[2] == 1))) && shape[0] == rows.rows;
+    expect(fits, "weighted_rows", "table does not fit: got {}, expected ({}, C)", shape.text(), rows.rows);
     expect(rows.ids_NJ.size(0) == N && N % exec.shards.count == 0, "weighted_rows",
            "choices do not fit: got {} for {} rows in {} micro-shards", rows.ids_NJ.shape().text(), N, exec.shards.count);
 }
@@ -59,11 +66,12 @@ struct RowDotsNode final : Node {
             Rows<const Sum<T>> da = a_NJ.grad().rows<Sum<T>>();
             if (x_NC.needs_grad()) {
                 GradSlot dx = x_NC.grad_slot(exec);
-                kernels::row_combine<D, T>(exec, dx.tensor.rows<T>(), dx.add, da, table_MC.value().rows<T>(), rows.choices());
+                kernels::row_combine<D, T>(exec, dx.tensor.rows<T>(), dx.add, da, as_table(table_MC.value()).rows<T>(), rows.choices());
             }
             if (table_MC.needs_grad()) {
                 GradSlot dtable = table_MC.grad_slot(exec);
-                kernels::row_gradient<D, T>(exec, dtable.tensor.rows<Sum<T>>(), dtable.add, da, x_NC.value().rows<T>(), rows.choices());
+                kernels::row_gradient<D, T>(exec, as_table(dtable.tensor).rows<Sum<T>>(), dtable.add, da, x_NC.value().rows<T>(),
+                                            rows.choices());
             }
         });
     }
@@ -79,13 +87,13 @@ struct RowCombineNode final : Node {
     bool is_reached() const override { return y_NC.has_grad(); }
     void backward(Exec& exec) override {
         visit(exec, table_MC.dtype(), [&]<class D, class T>(On<D, T>) {
-            Rows<const T> dy = y_NC.grad().rows<T>(), table = table_MC.value().rows<T>();
+            Rows<const T> dy = y_NC.grad().rows<T>(), table = as_table(table_MC.value()).rows<T>();
             Tensor dw = w_NJ.needs_grad() ? Tensor(exec, w_NJ.shape(), w_NJ.dtype()) : Tensor();
             Rows<Sum<T>> dots = dw.defined() ? dw.rows<Sum<T>>() : Rows<Sum<T>>{};
             if (table_MC.needs_grad()) {
                 GradSlot dtable = table_MC.grad_slot(exec);
-                kernels::row_gradient<D, T>(exec, dtable.tensor.rows<Sum<T>>(), dtable.add, w_NJ.value().rows<Sum<T>>(), dy, rows.choices(),
-                                            dots, table);
+                kernels::row_gradient<D, T>(exec, as_table(dtable.tensor).rows<Sum<T>>(), dtable.add, w_NJ.value().rows<Sum<T>>(), dy,
+                                            rows.choices(), dots, table);
             } else {
                 kernels::row_dots<D, T>(exec, dots, dy, table, rows.choices());
             }
@@ -103,7 +111,8 @@ Var row_dots(Tape& tape, const Var& x_NC, const Var& table_MC, const ChosenRows&
     bool recorded = tape.records({x_NC, table_MC});
     Var a(Tensor(exec, rows.ids_NJ.shape(), sum_dtype(x_NC.dtype())), recorded);
     visit(exec, x_NC.dtype(), [&]<class D, class T>(On<D, T>) {
-        kernels::row_dots<D, T>(exec, a.value().rows<Sum<T>>(), x_NC.value().rows<T>(), table_MC.value().rows<T>(), rows.choices());
+        kernels::row_dots<D, T>(exec, a.value().rows<Sum<T>>(), x_NC.value().rows<T>(), as_table(table_MC.value()).rows<T>(),
+                                rows.choices());
     });
     if (recorded) tape.record(RowDotsNode{x_NC, table_MC, a, rows});
     return a;
@@ -113,12 +122,12 @@ Var row_combine(Tape& tape, const Var& w_NJ, const Var& table_MC, const ChosenRo
     ProfileScope profile("row_combine");
     Exec& exec = tape.exec();
     check(exec, rows, table_MC, w_NJ.shape().rows());
-    expect(shape.rows() == w_NJ.shape().rows() && shape.columns() == table_MC.size(1), "weighted_rows",
-           "result does not fit: got {}, expected {} rows of {}", shape.text(), w_NJ.shape().rows(), table_MC.size(1));
+    expect(shape.rows() == w_NJ.shape().rows() && shape.columns() == as_table(table_MC.value()).size(1), "weighted_rows",
+           "result does not fit: got {}, expected {} rows of {}", shape.text(), w_NJ.shape().rows(), as_table(table_MC.value()).size(1));
     bool recorded = tape.records({w_NJ, table_MC});
     Var y(Tensor(exec, shape, table_MC.dtype()), recorded);
     visit(exec, table_MC.dtype(), [&]<class D, class T>(On<D, T>) {
-        kernels::row_combine<D, T>(exec, y.value().rows<T>(), false, w_NJ.value().rows<Sum<T>>(), table_MC.value().rows<T>(),
+        kernels::row_combine<D, T>(exec, y.value().rows<T>(), false, w_NJ.value().rows<Sum<T>>(), as_table(table_MC.value()).rows<T>(),
                                    rows.choices());
     });
     if (recorded) tape.record(RowCombineNode{w_NJ, table_MC, y, rows});

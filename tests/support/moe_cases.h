@@ -21,6 +21,7 @@ inline Table spatial(Size experts, Size context) {
 
 inline const std::vector<MoeCase>& moe_cases() {
     static const std::vector<MoeCase> cases = {
+        {{"sigma-moe", 12, 5, "n_experts=6 expert_size=1 k=3 glu=true activation=gelu"}},
         {{"sigma-moe", 12, 5, "n_experts=4 expert_size=3 k=2 entropy_weight=0.3"}},
         {{"sigma-moe", 12, 5, "n_experts=4 expert_size=3 k=2 entropy_weight=0.3 expert_dropout=0.4 glu=true activation=silu"}},
         {{"softmax-before", 12, 5, "n_experts=4 expert_size=3 k=2 entropy_weight=0.3 activation=gelu"}},
