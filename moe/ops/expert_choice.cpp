@@ -26,23 +26,25 @@ struct ExpertChoiceNode final : Node {
     const char* name() const override { return "expert_choice"; }
     bool is_reached() const override { return gates_NE.has_grad(); }
     void backward(Exec& exec) override {
-        Tensor dz(exec, logits_NE.shape(), logits_NE.dtype());
-        Size E = p_NE.size(1), rows = p_NE.size(0) / exec.shards.count;
+        Tensor dz(exec, logits_NE.shape(), logits_NE.dtype()), sums_E;
+        const std::int32_t* kept = kept_NE.data<std::int32_t>();
+        if (over_rows) sums_E = sums_over_rows(exec);
         visit_sum(exec, dz.dtype(), [&]<class D, class S>(On<D, S>) {
-            const S* dgates = gates_NE.grad().data<S>();
-            const std::int32_t* kept = kept_NE.data<std::int32_t>();
-            Tensor sums_E;
-            if (over_rows) {
-                Tensor leaves = shard_leaves(exec, E, dz.dtype());
-                for (Size s = 0; s < exec.shards.count; ++s) {
-                    kernels::expert_choice_sums<D, S>(exec, leaves.data<S>() + s * E, p_NE.rows<S>().slice(s * rows, rows),
-                                                      kept + s * rows * E, dgates + s * rows * E);
-                }
-                sums_E = pass_sum(exec, leaves, 1);
-            }
-            kernels::expert_choice_backward<D, S>(exec, dz.rows<S>(), p_NE.rows<S>(), kept, dgates, over_rows ? sums_E.data<S>() : nullptr);
+            kernels::expert_choice_backward<D, S>(exec, dz.rows<S>(), p_NE.rows<S>(), kept, gates_NE.grad().data<S>(),
+                                                  over_rows ? sums_E.data<S>() : nullptr);
         });
         logits_NE.give_grad(exec, dz);
+    }
+    Tensor sums_over_rows(Exec& exec) const {
+        Size E = p_NE.size(1), rows = p_NE.size(0) / exec.shards.count;
+        Tensor leaves = shard_leaves(exec, E, p_NE.dtype());
+        visit_sum(exec, leaves.dtype(), [&]<class D, class S>(On<D, S>) {
+            for (Size s = 0; s < exec.shards.count; ++s) {
+                kernels::expert_choice_sums<D, S>(exec, leaves.data<S>() + s * E, p_NE.rows<S>().slice(s * rows, rows),
+                                                  kept_NE.data<std::int32_t>() + s * rows * E, gates_NE.grad().data<S>() + s * rows * E);
+            }
+        });
+        return pass_sum(exec, leaves, 1);
     }
 };
 
@@ -62,8 +64,8 @@ ExpertChoice expert_choice(Tape& tape, const Var& logits_NE, double factor, bool
     choice.gates_NE = Var(Tensor(exec, {N * E}, z.dtype()).reshaped({N, E}), recorded);
     choice.rows_ES = Tensor(exec, {E, seats}, Dtype::i32);
     choice.gates_ES = Tensor(exec, {E * seats}, z.dtype()).reshaped({E, seats});
+    Tensor potentials(exec, {over_rows ? E : rows}, z.dtype());
     visit_sum(exec, z.dtype(), [&]<class D, class S>(On<D, S>) {
-        Tensor potentials(exec, {over_rows ? E : rows}, z.dtype());
         if (over_rows) {
             kernels::column_potentials<D, S>(exec, potentials.data<S>(), z.rows<S>(), nullptr, rows, 1);
         } else {
@@ -73,7 +75,9 @@ ExpertChoice expert_choice(Tape& tape, const Var& logits_NE, double factor, bool
                                       over_rows ? nullptr : potentials.data<S>(), rows, true);
         kernels::best_rows<D, S>(exec, choice.rows_ES.data<std::int32_t>(), p.rows<S>(), seats);
         kernels::gather_gates<D, S>(exec, choice.gates_ES.data<S>(), choice.rows_ES.data<std::int32_t>(), p.rows<S>(), seats);
-        p = own_rows(exec, p);
+    });
+    p = own_rows(exec, p);
+    visit_sum(exec, z.dtype(), [&]<class D, class S>(On<D, S>) {
         kernels::spread_rows<D, S>(exec, choice.picks.kept_NK.data<std::int32_t>(), choice.gates_NE.value().data<S>(),
                                    choice.rows_ES.data<std::int32_t>(), p.rows<S>(), first_row(exec, N), seats);
     });

@@ -81,7 +81,9 @@ Tensor gate_variation(Tape& tape, const Var& gates_NK, const Tensor& kept_NK, Si
             kernels::expert_sums<D, S>(exec, leaves.data<S>() + s * experts, kept_NK.data<std::int32_t>() + s * rows * K,
                                        gates_NK.value().data<S>() + s * rows * K, rows, K, experts);
         }
-        Tensor sums = pass_sum(exec, leaves, 1);
+    });
+    Tensor sums = pass_sum(exec, leaves, 1);
+    visit_sum(exec, gates_NK.dtype(), [&]<class D, class S>(On<D, S>) {
         kernels::squared_variation<D, S>(exec, loss.data<S>(), slope_E.data<S>(), sums.data<S>(), experts);
     });
     if (weight != 0 && tape.records({gates_NK})) tape.record(GateVariationNode{gates_NK, kept_NK, slope_E, weight});

@@ -40,8 +40,8 @@ BiasedGroups::BiasedGroups(const ExpertsPlace& at, const nn::OptionTable& option
            kernels::kMostGroups, rule_.groups, experts_, where, nearest_divisor(experts_, rule_.groups, kernels::kMostGroups));
     rule_.kept = options.size("topk_groups", rule_.groups == 1 ? std::optional<Size>(1) : std::nullopt);
     expect(rule_.kept <= rule_.groups, where,
-           "topk_groups must be between 1 and n_groups: got topk_groups = {}, n_groups = {}; hint: set {}.topk_groups", rule_.kept,
-           rule_.groups, where);
+           "topk_groups must be between 1 and n_groups: got topk_groups = {}, n_groups = {}; hint: set {}.topk_groups = {}", rule_.kept,
+           rule_.groups, where, rule_.groups);
     Size open = rule_.kept * (experts_ / rule_.groups);
     expect(k_ <= open, where,
            "k must be between 1 and the experts of the open groups: got k = {}, topk_groups·n_experts/n_groups = {}; hint: set {}.k = {}",

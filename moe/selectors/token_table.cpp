@@ -27,21 +27,21 @@ void draw_different(std::vector<Size>& order, Size count, std::uint64_t seed, st
 }  // namespace
 
 std::vector<double> balanced_table(Size vocab, Size k, Size experts, const std::vector<std::int64_t>& counts, std::uint64_t seed) {
-    std::vector<Size> ids(static_cast<std::size_t>(vocab)), shifts(static_cast<std::size_t>(experts - 1));
+    auto count_of = [&](Size id) { return counts.empty() ? 1 : std::max<std::int64_t>(1, counts[static_cast<std::size_t>(id)]); };
+    std::vector<Size> ids(static_cast<std::size_t>(vocab)), order(static_cast<std::size_t>(experts));
     std::iota(ids.begin(), ids.end(), Size{0});
-    if (!counts.empty()) {
-        std::stable_sort(ids.begin(), ids.end(),
-                         [&](Size a, Size b) { return counts[static_cast<std::size_t>(a)] > counts[static_cast<std::size_t>(b)]; });
-    }
+    std::iota(order.begin(), order.end(), Size{0});
+    std::stable_sort(ids.begin(), ids.end(), [&](Size a, Size b) { return count_of(a) > count_of(b); });
+    std::vector<std::int64_t> loads(static_cast<std::size_t>(experts));
     std::vector<double> table(static_cast<std::size_t>(vocab * k));
-    for (Size p = 0; p < vocab; ++p) {
-        if (p % experts == 0) {
-            std::iota(shifts.begin(), shifts.end(), Size{1});
-            draw_different(shifts, k - 1, seed, static_cast<std::uint64_t>(p / experts));
-        }
+    for (Size id : ids) {
+        draw_different(order, experts, seed, static_cast<std::uint64_t>(id));
+        std::stable_sort(order.begin(), order.end(),
+                         [&](Size a, Size b) { return loads[static_cast<std::size_t>(a)] < loads[static_cast<std::size_t>(b)]; });
         for (Size j = 0; j < k; ++j) {
-            Size shift = j == 0 ? 0 : shifts[static_cast<std::size_t>(j - 1)];
-            table[static_cast<std::size_t>(ids[static_cast<std::size_t>(p)] * k + j)] = static_cast<double>((p + shift) % experts);
+            Size expert = order[static_cast<std::size_t>(j)];
+            table[static_cast<std::size_t>(id * k + j)] = static_cast<double>(expert);
+            loads[static_cast<std::size_t>(expert)] += count_of(id);
         }
     }
     return table;

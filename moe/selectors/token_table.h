@@ -6,7 +6,7 @@ namespace moe {
 // Experts by a fixed table of token ids (Roller 2021; RandHash of Liu 2023): state hash.table (vocab,K) int32, no router, no gradient.
 class TokenTable final : public ExpertSelector {
   public:
-    // `balanced`: every expert has the same number of ids, else the k experts of an id are drawn at random.
+    // `balanced`: experts have equal shares of the text, else the k experts of an id are drawn at random.
     TokenTable(const ExpertsPlace& at, const nn::OptionTable& options, bool balanced);
     std::string scope() const override { return "hash"; }
     Selection select(engine::Tape& tape, const nn::Var& x_NC, const nn::Var& w1_ECG, const nn::RowContext& context) override;
@@ -22,10 +22,8 @@ class TokenTable final : public ExpertSelector {
 
 // The k experts of every id, all different, by row.
 //
-// Balanced: ids are dealt round robin in order of falling `counts` where those are known, else in order of the ids. In round r, the dealing
-// of E ids, choice j of the p-th id goes to expert (p + shift) mod E; a round's k shifts are different numbers drawn from the seed, the
-// first 0. So every expert gets the same number of ids (one more or less in the last round), whatever k, and neighbours of one round share
-// no expert order with those of the next.
+// Balanced: one id after another, the most frequent first, takes the k experts with the least text so far, ties in an order drawn for the
+// id from the seed (Roller 2021, sec. 3.2). Without counts every id counts as one, so experts get as many ids, one more or less.
 std::vector<double> balanced_table(nn::Size vocab, nn::Size k, nn::Size experts, const std::vector<std::int64_t>& counts,
                                    std::uint64_t seed);
 // Random: k different experts for every id, each such set equally likely.

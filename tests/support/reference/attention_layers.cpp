@@ -80,6 +80,12 @@ Arrays layer(const nn::OptionTable& options, const Arrays& in) {
     if (method == "xl-attention") return xl_attention(options, in);
     if (method == "gmlp" || method == "smlp") return spatial(options, in);
     if (method == "layer-norm" || method == "rms-norm") return norm(options, in);
+    if (method == "avg-k" || method == "vanilla-m") return key_blocks(options, in);
+    if (method == "hash" || method == "rand-hash") return hashed(options, in);
+    if (method == "expert-choice") return chosen_by_experts(options, in);
+    for (const char* router : {"noisy-topk", "switch", "gshard", "base", "s-base", "deepseek"}) {
+        if (method == router) return routers(options, in);
+    }
     return options.contains("n_experts") ? experts(options, in) : block(options, in);
 }
 

@@ -1,10 +1,8 @@
-#include "tests/support/reference/layers.h"
-#include "tests/support/reference/matrix.h"
+#include "tests/support/reference/choices.h"
+#include "tests/support/reference/experts.h"
 
-#include <algorithm>
 #include <cmath>
 #include <numbers>
-#include <numeric>
 
 namespace tests::reference {
 
@@ -30,18 +28,6 @@ double slope(const std::string& kind, double x) {
     }
     return kind == "identity" || x > 0 ? 1 : 0;
 }
-
-namespace {
-
-// Columns by falling value, equal ones by index.
-std::vector<Size> falling(const Matrix& values, Size row) {
-    std::vector<Size> order(static_cast<std::size_t>(values.columns));
-    std::iota(order.begin(), order.end(), Size{0});
-    std::stable_sort(order.begin(), order.end(), [&](Size a, Size b) { return values(row, a) > values(row, b); });
-    return order;
-}
-
-}  // namespace
 
 // y = act(x·w1 + b1)[∘(x·w3)]·w2 + b2; `topk` keeps the k largest hidden values of a row.
 Arrays block(const nn::OptionTable& options, const Arrays& in) {
@@ -93,14 +79,12 @@ Arrays block(const nn::OptionTable& options, const Arrays& in) {
 
 // sigma-moe.md 1.4–1.7: the K experts with the largest logits, each weighted by σ, by softmax over all, or by softmax over the chosen.
 Arrays experts(const nn::OptionTable& options, const Arrays& in) {
-    Matrix x(in.at("x")), dy(in.at("dy"));
-    Size N = x.rows, C = x.columns, E = options.size("n_experts"), G = options.size("expert_size"), K = options.size("k");
-    bool glu = options.flag("glu", false);
-    std::string kind = options.word("activation", "relu"), method = options.word("method");
+    ExpertSums sums(options, in);
+    const Matrix& x = sums.x;
+    Size N = x.rows, C = x.columns, E = sums.E, K = options.size("k");
+    std::string method = options.word("method");
     double weight = options.number("entropy_weight", 0.0), rows = static_cast<double>(N);
-    Matrix router = parameter(in, "router.w", {C, E}), w1 = parameter(in, "experts.w1", {E, C, G}),
-           w2 = parameter(in, "experts.w2", {E, G, C}), w3 = glu ? parameter(in, "experts.w3", {E, C, G}) : Matrix();
-    Matrix z = x * router, q = z, p(1, E), dz(N, E), y(N, C), dx(N, C), dw1(E * C, G), dw2(E * G, C), dw3(E * C, G);
+    Matrix router = parameter(in, "router.w", {C, E}), z = x * router, q = z, p(1, E), dz(N, E);
     for (Size n = 0; n < N; ++n) {
         double sum = 0;
         for (Size e = 0; e < E; ++e) sum += std::exp(z(n, e));
@@ -121,25 +105,7 @@ Arrays experts(const nn::OptionTable& options, const Arrays& in) {
             double gate = method == "sigma-moe"        ? 1 / (1 + std::exp(-z(n, e)))
                           : method == "softmax-before" ? q(n, e)
                                                        : std::exp(z(n, e)) / chosen;
-            double dgate = 0;
-            for (Size g = 0; g < G; ++g) {
-                double u = 0, v = glu ? 0 : 1, back = 0;
-                for (Size c = 0; c < C; ++c) {
-                    u += x(n, c) * w1(e * C + c, g);
-                    if (glu) v += x(n, c) * w3(e * C + c, g);
-                    back += dy(n, c) * w2(e * G + g, c);
-                }
-                double a = act(kind, u) * v, du = gate * back * slope(kind, u) * v, dv = gate * back * act(kind, u);
-                dgate += a * back;
-                for (Size c = 0; c < C; ++c) {
-                    y(n, c) += gate * a * w2(e * G + g, c);
-                    dw2(e * G + g, c) += gate * a * dy(n, c);
-                    dw1(e * C + c, g) += du * x(n, c);
-                    dx(n, c) += du * w1(e * C + c, g);
-                    if (glu) dw3(e * C + c, g) += dv * x(n, c);
-                    if (glu) dx(n, c) += dv * w3(e * C + c, g);
-                }
-            }
+            double dgate = sums.add(n, e, gate);
             gates.push_back(gate), dgates.push_back(dgate);
             out["ids"].values.push_back(static_cast<double>(e));
             out["gates"].values.push_back(gate);
@@ -156,13 +122,9 @@ Arrays experts(const nn::OptionTable& options, const Arrays& in) {
             if (method == "softmax-after") dz(n, order[k]) += gates[k] * (dgates[k] - mean);
         }
     }
-    dx = dx + dz * transposed(router);
-    out["y"] = {{N, C}, y.values};
-    out["dx"] = {{N, C}, dx.values};
+    sums.dx = sums.dx + dz * transposed(router);
+    sums.put_into(out, in.at("x").shape);
     out["grad.router.w"] = {{C, E}, (transposed(x) * dz).values};
-    out["grad.experts.w1"] = {{E, C, G}, dw1.values};
-    out["grad.experts.w2"] = {{E, G, C}, dw2.values};
-    if (glu) out["grad.experts.w3"] = {{E, C, G}, dw3.values};
     return out;
 }
 

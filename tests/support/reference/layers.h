@@ -13,6 +13,10 @@ Arrays layer(const nn::OptionTable& options, const Arrays& in);
 // The parts, by family.
 Arrays block(const nn::OptionTable& options, const Arrays& in);
 Arrays experts(const nn::OptionTable& options, const Arrays& in);
+Arrays routers(const nn::OptionTable& options, const Arrays& in);
+Arrays key_blocks(const nn::OptionTable& options, const Arrays& in);
+Arrays hashed(const nn::OptionTable& options, const Arrays& in);
+Arrays chosen_by_experts(const nn::OptionTable& options, const Arrays& in);
 Arrays norm(const nn::OptionTable& options, const Arrays& in);
 Arrays attention(const nn::OptionTable& options, const Arrays& in);
 Arrays xl_attention(const nn::OptionTable& options, const Arrays& in);
