@@ -5,6 +5,7 @@
 #include "engine/tensor/transfer.h"
 #include "nn/evaluation.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace apps {
@@ -32,6 +33,66 @@ void add_values(TensorFacts& facts, const std::vector<double>& values) {
         if (std::isfinite(value)) squares += (value - facts.mean) * (value - facts.mean);
     }
     facts.deviation = std::sqrt(squares / static_cast<double>(finite));
+}
+
+// −Σ p ln p of softmax(z).
+double entropy_of(const double* z, Size E) {
+    double most = *std::max_element(z, z + E), sum = 0, weighted = 0;
+    for (Size e = 0; e < E; ++e) {
+        double power = std::exp(z[e] - most);
+        sum += power;
+        weighted += power * (z[e] - most);
+    }
+    return std::log(sum) - weighted / sum;
+}
+
+// Values (B·T', width) as (B·T, width): the last window may be shorter, and rows that are not scored chose nobody.
+template <class T>
+std::vector<T> padded(const std::vector<T>& values, const data::Window& window, Size context, Size width, T nobody) {
+    std::vector<T> all(static_cast<std::size_t>(window.rows * context * width), nobody);
+    for (Size row = 0; row < window.rows * window.columns; ++row) {
+        if (window.targets[static_cast<std::size_t>(row)] < 0) continue;
+        Size place = row / window.columns * context + row % window.columns;
+        std::copy_n(values.begin() + row * width, width, all.begin() + place * width);
+    }
+    return all;
+}
+
+double router_entropy(const Exec& exec, const nn::Routing& routing, const data::Window& window) {
+    if (!routing.logits_NE.defined()) return NAN;
+    Size E = routing.logits_NE.size(-1);
+    std::vector<double> logits = to_host<double>(exec, routing.logits_NE);
+    double sum = 0;
+    for (std::size_t row = 0; row < window.targets.size(); ++row) {
+        if (window.targets[row] >= 0) sum += entropy_of(&logits[row * static_cast<std::size_t>(E)], E);
+    }
+    return sum;
+}
+
+void count(RoutingFacts& facts, const Exec& exec, const nn::LayerReport& report, const data::Window& window, Size context) {
+    const nn::Routing& routing = report.routing;
+    if (!routing.ids.defined()) return;
+    // A layer that chooses once a sequence has a row each.
+    bool by_token = routing.ids.shape()[0] == window.rows * window.columns;
+    RoutingShape by_sequence = routing_shape(routing, by_token ? context : 0);
+    RoutingShape by_window = routing_shape(routing, by_token ? context * window.rows : window.rows);
+    if (by_sequence.cells == 0) return;
+    Size choices = by_sequence.choices;
+    auto [place, fresh] = facts.layers.try_emplace(
+        report.layer, LayerChoices{RoutingCounts(by_sequence), RoutingCounts(by_window), CoSelection(by_sequence.cells, choices)});
+    LayerChoices& layer = place->second;
+    std::vector<std::int32_t> ids = to_host<std::int32_t>(exec, routing.ids);
+    std::vector<double> gates = to_host<double>(exec, routing.gates);
+    layer.rows +=
+        by_token ? std::count_if(window.targets.begin(), window.targets.end(), [](std::int32_t id) { return id >= 0; }) : window.rows;
+    layer.router_entropy += by_token ? router_entropy(exec, routing, window) : NAN;
+    if (by_token) {
+        ids = padded(ids, window, context, choices, -1);
+        gates = padded(gates, window, context, choices, 0.0);
+    }
+    layer.counts.add(ids, gates);
+    layer.windows.add(ids, gates);
+    layer.pairs.add(ids);
 }
 
 }  // namespace
@@ -67,13 +128,7 @@ RoutingFacts routing_facts(LoadedRun& run, const data::TokenStore& store, const 
                                                       from_host(run.exec, shape, Dtype::i32, window.targets), memory, nullptr, &reports);
         nats += sums.nats;
         facts.tokens += sums.tokens;
-        std::vector<bool> scored(window.targets.size());
-        for (std::size_t i = 0; i < scored.size(); ++i) scored[i] = window.targets[i] >= 0;
-        for (const nn::LayerReport& report : reports) {
-            const nn::Routing& routing = report.routing;
-            if (!routing.ids.defined() || (routing.cells == 0 && !routing.logits_NE.defined())) continue;
-            facts.layers[report.layer].add(run.exec, routing, window.rows, scored);
-        }
+        for (const nn::LayerReport& report : reports) count(facts, run.exec, report, window, options.context);
     }
     facts.nats_per_token = nats / static_cast<double>(facts.tokens);
     return facts;

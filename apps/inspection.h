@@ -1,7 +1,8 @@
 #pragma once
 // What `inspect` finds in a run: its newest checkpoint's tensors, and how its layers choose on held-out text.
+#include "apps/co_selection.h"
 #include "apps/loaded_run.h"
-#include "apps/routing_tally.h"
+#include "apps/routing_metrics.h"
 #include "data/token_store.h"
 
 #include <nlohmann/json.hpp>
@@ -18,11 +19,20 @@ struct TensorFacts {
 };
 std::vector<TensorFacts> tensor_facts(const fs::path& checkpoint);
 
+// How one layer chose.
+struct LayerChoices {
+    RoutingCounts counts;   // by sequence, too
+    RoutingCounts windows;  // by window of all streams
+    CoSelection pairs;
+    double router_entropy = 0;  // Σ over rows of the entropy of softmax(logits), in nats; NaN where there are no logits
+    Size rows = 0;              // tokens; sequences where a layer chooses once for each
+};
+
 struct RoutingFacts {
     std::string split;
     Size tokens = 0;  // that were read
     double nats_per_token = 0;
-    std::map<int, RoutingTally> layers;
+    std::map<int, LayerChoices> layers;
 };
 // Reads a split window by window, with memory, until `tokens` are read; 0: all of it.
 RoutingFacts routing_facts(LoadedRun& run, const data::TokenStore& store, const std::string& split, Size tokens);

@@ -23,47 +23,47 @@ std::string tensors_text(const std::vector<TensorFacts>& tensors) {
     return text + (broken > 0 ? fmt::format("; {} of them are not finite\n", broken) : "\n");
 }
 
-std::string mean_text(double sum, const ScopeSpread& scope) {
-    return scope.parts > 0 ? fmt::format("{:.2f}", sum / static_cast<double>(scope.parts)) : "-";
-}
-
 std::string percent(double share) { return fmt::format("{:.1f} %", 100 * share); }
 
 std::string layers_text(const RoutingFacts& routing) {
-    TextTable table({"layer", "cells", "chosen", "unused", "as good as used", "unevenness", "MaxVio", "window", "sequence", "half on",
+    TextTable table({"layer", "cells", "chosen", "dead", "as good as used", "unevenness", "MaxVio", "window", "sequence", "gini", "half on",
                      "zero gates", "repeated"});
-    for (const auto& [layer, tally] : routing.layers) {
-        Spread spread = tally.choice_spread();
-        auto cells = static_cast<double>(tally.cells()), choices = static_cast<double>(std::max<Size>(1, tally.choices));
-        table.add({fmt::format("{}", layer), fmt::format("{}", tally.cells()),
-                   tally.heads > 1 ? fmt::format("{}·{}", tally.heads, tally.k) : fmt::format("{}", tally.k),
-                   fmt::format("{:.0f} ({})", spread.unused, percent(spread.unused / cells)),
-                   fmt::format("{:.1f} ({})", spread.perplexity, percent(spread.perplexity / cells)),
-                   fmt::format("{:.3f}", tally.mass_spread().unevenness), fmt::format("{:.2f}", spread.max_violation),
-                   mean_text(tally.window_scope.max_violation, tally.window_scope),
-                   mean_text(tally.sequence_scope.max_violation, tally.sequence_scope), fmt::format("{}", spread.half),
-                   percent(static_cast<double>(tally.dropped) / choices), percent(static_cast<double>(tally.repeated) / choices)});
+    auto violation = [](const std::optional<RoutingMetrics::Sequence>& scope) {
+        return scope ? fmt::format("{:.2f}", scope->max_violation) : std::string("-");
+    };
+    for (const auto& [layer, choices] : routing.layers) {
+        RoutingMetrics metrics = routing_metrics(choices.counts);
+        const RoutingShape& shape = choices.counts.shape();
+        auto cells = static_cast<double>(shape.cells);
+        table.add({fmt::format("{}", layer), fmt::format("{}", shape.cells), fmt::format("{}", shape.choices),
+                   fmt::format("{} ({})", metrics.dead_experts, percent(static_cast<double>(metrics.dead_experts) / cells)),
+                   fmt::format("{:.1f} ({})", metrics.usage_perplexity, percent(metrics.usage_perplexity / cells)),
+                   fmt::format("{:.3f}", metrics.unevenness), fmt::format("{:.2f}", metrics.max_violation),
+                   violation(routing_metrics(choices.windows).sequence), violation(metrics.sequence), fmt::format("{:.3f}", metrics.gini),
+                   fmt::format("{}", metrics.half_of_mass), percent(metrics.without_gate), percent(metrics.repeated)});
     }
     return table.text();
 }
 
-// The pairs whose tokens chose both most often, beyond what their loads say.
-std::string pairs_text(int layer, const RoutingTally& tally) {
-    std::vector<double> lift = tally.lift();
-    if (lift.empty() || tally.heads * tally.k < 2) return "";
-    auto E = static_cast<std::size_t>(tally.cells());
-    std::vector<std::pair<double, std::size_t>> pairs;
+// The pairs with most tokens beyond what their loads say.
+std::string pairs_text(int layer, const CoSelection& pairs) {
+    if (!pairs.counted()) return "";
+    std::vector<double> expected = pairs.expected();
+    auto E = static_cast<std::size_t>(pairs.cells());
+    std::vector<std::pair<double, std::size_t>> surplus;
     for (std::size_t a = 0; a < E; ++a) {
-        for (std::size_t b = a + 1; b < E; ++b) pairs.emplace_back(lift[a * E + b], a * E + b);
+        for (std::size_t at = a * E + a + 1; at < (a + 1) * E; ++at) surplus.emplace_back(pairs.together()[at] - expected[at], at);
     }
-    std::size_t shown = std::min<std::size_t>(3, pairs.size());
-    std::partial_sort(pairs.begin(), pairs.begin() + static_cast<std::ptrdiff_t>(shown), pairs.end(),
+    std::size_t shown = std::min<std::size_t>(3, surplus.size());
+    std::partial_sort(surplus.begin(), surplus.begin() + static_cast<std::ptrdiff_t>(shown), surplus.end(),
                       [](const auto& a, const auto& b) { return a.first > b.first || (a.first == b.first && a.second < b.second); });
-    std::string text = fmt::format("layer {} together:", layer);
-    for (std::size_t i = 0; i < shown && pairs[i].first > 0; ++i) {
-        text += fmt::format("{} {} and {} ({:.2f}×)", i > 0 ? "," : "", pairs[i].second / E, pairs[i].second % E, pairs[i].first);
+    std::vector<std::string> texts;
+    for (std::size_t i = 0; i < shown && surplus[i].first > 0; ++i) {
+        std::size_t at = surplus[i].second;
+        texts.push_back(
+            fmt::format("{} and {} ({:.0f} tokens, {:.2f}×)", at / E, at % E, pairs.together()[at], pairs.together()[at] / expected[at]));
     }
-    return text + "\n";
+    return texts.empty() ? "" : fmt::format("layer {} together: {}\n", layer, fmt::join(texts, ", "));
 }
 
 }  // namespace
@@ -77,10 +77,11 @@ std::string inspection_text(const Inspection& inspection) {
     text += fmt::format("\n{} tokens of {}, {:.4f} nats per token\n", routing.tokens, routing.split, routing.nats_per_token);
     text += layers_text(routing);
     text +=
-        "unused: chosen by no token. As good as used: perplexity of the choices. Unevenness: ln cells - entropy of the gate mass. MaxVio:\n"
-        "largest load over an even one, less 1, of all tokens, of a window, of a sequence. Half on: fewest cells with half of all "
-        "choices.\n";
-    for (const auto& [layer, tally] : routing.layers) text += pairs_text(layer, tally);
+        "dead: chosen by no token. As good as used: perplexity of the choices. Unevenness: ln cells - entropy of the gates. MaxVio: "
+        "largest\n"
+        "load over an even one, less 1, of all tokens, of a window, of a sequence. Half on: fewest cells with half of the gates.\n"
+        "Together: tokens that chose both, over what their loads say.\n";
+    for (const auto& [layer, choices] : routing.layers) text += pairs_text(layer, choices.pairs);
     return text;
 }
 

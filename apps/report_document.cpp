@@ -3,6 +3,7 @@
 #include "apps/json_lines.h"
 #include "apps/report_summary.h"
 #include "apps/report_thinning.h"
+#include "apps/seed_groups.h"
 
 #include <algorithm>
 #include <cmath>
@@ -152,6 +153,36 @@ Json usage_json(const RunReport& run, std::size_t points, std::size_t loads) {
     return layers;
 }
 
+Json spread_json(const ValueSpread& spread, int digits) {
+    return {{"values", numbers(spread.values, digits)},
+            {"mean", number(spread.mean, digits)},
+            {"deviation", number(spread.deviation, digits)},
+            {"least", number(spread.least, digits)},
+            {"most", number(spread.most, digits)}};
+}
+
+Json groups_json(const std::vector<RunReport>& runs, const std::vector<SeedGroup>& groups) {
+    Json list = Json::array();
+    for (const SeedGroup& group : groups) {
+        std::vector<double> losses, seconds;
+        Json splits = Json::object();
+        for (std::size_t i : group.runs) {
+            RunSummary summary = summarise(runs[i]);
+            losses.push_back(summary.train_loss);
+            seconds.push_back(summary.seconds);
+            for (const EvaluationRecord& one : runs[i].evaluations) {
+                if (!splits.contains(one.split)) splits[one.split] = spread_json(last_bits(runs, group, one.split), 6);
+            }
+        }
+        list.push_back({{"name", group.name},
+                        {"runs", group.runs},
+                        {"train_loss", spread_json(value_spread(losses), 5)},
+                        {"seconds", spread_json(value_spread(seconds), 6)},
+                        {"splits", splits}});
+    }
+    return list;
+}
+
 Json samples_json(const RunReport& run) {
     constexpr std::size_t kShown = 3;
     Json list = Json::array();
@@ -174,9 +205,15 @@ nlohmann::ordered_json report_document(const std::vector<RunReport>& runs) {
                   {"split", common_split(runs)},
                   {"followed_split", followed_split(runs)},
                   {"training_passes", kTrainingPasses}};
+    std::vector<SeedGroup> groups = seed_groups(runs);
+    document["groups"] = groups_json(runs, groups);
     document["runs"] = Json::array();
-    for (const RunReport& run : runs) {
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+        const RunReport& run = runs[i];
+        auto group = std::find_if(groups.begin(), groups.end(),
+                                  [&](const SeedGroup& one) { return std::find(one.runs.begin(), one.runs.end(), i) != one.runs.end(); });
         document["runs"].push_back({{"name", run.name},
+                                    {"group", group - groups.begin()},
                                     {"path", run.path},
                                     {"summary", summary_json(run)},
                                     {"notes", run.notes},

@@ -1,5 +1,6 @@
 #include "apps/json_lines.h"
 #include "apps/report_summary.h"
+#include "apps/seed_groups.h"
 
 #include <algorithm>
 #include <cmath>
@@ -12,10 +13,26 @@ namespace {
 // Closer than this, one does not speak of a winner.
 constexpr double kEqualBits = 0.0005;
 
+// A run, or runs that differ only in their seed: `run` is the first of them, `bits` their mean.
 struct Score {
     const RunReport* run;
-    double bits;
+    double bits, deviation;
+    std::string name;
+    std::string text() const { return fmt::format("{:.3f}", bits) + (std::isfinite(deviation) ? fmt::format(" ± {:.3f}", deviation) : ""); }
 };
+
+std::vector<Score> scores_of(const std::vector<RunReport>& runs, const std::string& split) {
+    std::vector<Score> scores;
+    for (const SeedGroup& group : seed_groups(runs)) {
+        ValueSpread bits = last_bits(runs, group, split);
+        std::size_t seeds = group.runs.size();
+        std::string name = seeds > 1 ? fmt::format("{} ({} seeds)", group.name, seeds) : group.name;
+        // A seed that has no finite value spoils the mean of its group.
+        bool whole = bits.values.size() == seeds;
+        scores.push_back({&runs[group.runs.front()], whole ? bits.mean : NAN, bits.deviation, name});
+    }
+    return scores;
+}
 
 std::string times(double ratio) { return fmt::format("{:.2f}×", ratio); }
 
@@ -53,23 +70,27 @@ std::string of_one(const RunReport& run, const std::string& split) {
     return fmt::format("{} has no losses to show.", run.name);
 }
 
+std::string of_alone(const Score& score, const std::string& split) {
+    if (std::isnan(score.deviation)) return of_one(*score.run, split);
+    return fmt::format("{} reached {} bits per byte on {} text.", score.name, score.text(), split);
+}
+
 std::string of_two(const Score& ahead, const Score& behind, const std::string& split) {
     double gap = behind.bits - ahead.bits;
     std::string cost = cost_text(*ahead.run, *behind.run);
     if (!cost.empty()) cost.insert(0, ", at ");
     if (gap < kEqualBits) {
-        return fmt::format("{} and {} are level on {} text: {:.3f} bits per byte{}.", ahead.run->name, behind.run->name, split, ahead.bits,
-                           cost);
+        return fmt::format("{} and {} are level on {} text: {} bits per byte{}.", ahead.name, behind.name, split, ahead.text(), cost);
     }
-    return fmt::format("{} is ahead of {} on {} text: {:.3f} bits per byte against {:.3f}, {:.3f} ({:.1f} %) fewer{}.", ahead.run->name,
-                       behind.run->name, split, ahead.bits, behind.bits, gap, 100 * gap / behind.bits, cost);
+    return fmt::format("{} is ahead of {} on {} text: {} bits per byte against {}, {:.3f} ({:.1f} %) fewer{}.", ahead.name, behind.name,
+                       split, ahead.text(), behind.text(), gap, 100 * gap / behind.bits, cost);
 }
 
-std::string of_many(const std::vector<Score>& scores, const RunReport& first, const std::string& split) {
+std::string of_many(const std::vector<Score>& scores, const RunReport& first, const std::string& split, const char* what) {
     const Score& best = scores.front();
-    std::string text = fmt::format(
-        "{} is ahead of the other {} runs on {} text: {:.3f} bits per byte; next is {} with {:.3f}, last {} with {:.3f}.", best.run->name,
-        scores.size() - 1, split, best.bits, scores[1].run->name, scores[1].bits, scores.back().run->name, scores.back().bits);
+    std::string text = fmt::format("{} is ahead of the other {} {} on {} text: {} bits per byte; next is {} with {}, last {} with {}.",
+                                   best.name, scores.size() - 1, what, split, best.text(), scores[1].name, scores[1].text(),
+                                   scores.back().name, scores.back().text());
     std::string cost = best.run == &first ? "" : cost_text(*best.run, first);
     return cost.empty() ? text : fmt::format("{} It takes {} of {}.", text, cost, first.name);
 }
@@ -98,17 +119,17 @@ std::string verdict(const std::vector<RunReport>& runs) {
         return (none ? "No run was evaluated on held-out text yet." : "The runs have no split in common on which all were evaluated.") +
                (runs.size() > 3 ? "" : all);
     }
-    std::vector<Score> scores;
-    for (const RunReport& run : runs) scores.push_back({&run, last_evaluation(run, split)->bits_per_byte});
+    std::vector<Score> scores = scores_of(runs, split);
+    bool one_each = scores.size() == runs.size();
     auto broken = std::stable_partition(scores.begin(), scores.end(), [](const Score& score) { return std::isfinite(score.bits); });
     std::string lost;
-    for (auto score = broken; score != scores.end(); ++score) lost += fmt::format(" {} has no finite value there.", score->run->name);
+    for (auto score = broken; score != scores.end(); ++score) lost += fmt::format(" {} has no finite value there.", score->name);
     scores.erase(broken, scores.end());
     std::stable_sort(scores.begin(), scores.end(), [](const Score& a, const Score& b) { return a.bits < b.bits; });
     std::string text = fmt::format("No run has a finite value on the {} text.", split);
-    if (scores.size() == 1) text = of_one(*scores.front().run, split);
+    if (scores.size() == 1) text = of_alone(scores.front(), split);
     if (scores.size() == 2) text = of_two(scores[0], scores[1], split);
-    if (scores.size() > 2) text = of_many(scores, runs.front(), split);
+    if (scores.size() > 2) text = of_many(scores, runs.front(), split, one_each ? "runs" : "groups of runs");
     return text + (scores.empty() ? "" : lost) + caution(runs, split);
 }
 

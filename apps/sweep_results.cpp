@@ -4,6 +4,7 @@
 #include "apps/model_factory.h"
 #include "apps/progress.h"
 #include "apps/report_summary.h"
+#include "apps/seed_groups.h"
 #include "apps/text_table.h"
 #include "moe/methods/table.h"
 
@@ -22,27 +23,11 @@ double bits_at_end(const RunReport& run, const std::string& split, std::int64_t 
     return last != nullptr && last->step == static_cast<double>(step) ? last->bits_per_byte : kNoNumber;
 }
 
-struct SeedSpread {
-    std::vector<double> values;  // that are known
-    double mean = kNoNumber, deviation = kNoNumber;
-};
-
-// The sample's deviation, for two values or more.
 template <class Value>
-SeedSpread spread_of(const std::vector<SweepRun>& runs, Value value) {
-    SeedSpread spread;
-    double sum = 0, squares = 0;
-    for (const SweepRun& run : runs) {
-        double one = value(run);
-        if (std::isnan(one)) continue;
-        spread.values.push_back(one);
-        sum += one;
-    }
-    auto count = static_cast<double>(spread.values.size());
-    if (count > 0) spread.mean = sum / count;
-    for (double one : spread.values) squares += (one - spread.mean) * (one - spread.mean);
-    if (count > 1) spread.deviation = std::sqrt(squares / (count - 1));
-    return spread;
+ValueSpread spread_of(const std::vector<SweepRun>& runs, Value value) {
+    std::vector<double> values;
+    for (const SweepRun& run : runs) values.push_back(value(run));
+    return value_spread(values);
 }
 
 double valid_of(const SweepRun& run) { return run.valid; }
@@ -68,7 +53,7 @@ std::string leaks_of(const Config& config) {
     return config.ffn.method.empty() ? "" : moe::leak_note(moe::method_named(config.ffn.method), config.ffn.options);
 }
 
-Json spread_json(const SeedSpread& spread) {
+Json spread_json(const ValueSpread& spread) {
     return {{"mean", number(spread.mean)}, {"deviation", number(spread.deviation)}, {"values", spread.values}};
 }
 
@@ -137,7 +122,7 @@ Json side_json(const SweepSide& side, const SweepResult& result) {
 
 std::string or_dash(double value, const std::string& text) { return std::isfinite(value) ? text : "-"; }
 
-std::string spread_text(const SeedSpread& spread) {
+std::string spread_text(const ValueSpread& spread) {
     std::string text = fmt::format("{:.4f}", spread.mean);
     if (std::isfinite(spread.deviation)) text += fmt::format(" ± {:.4f} ({})", spread.deviation, spread.values.size());
     return or_dash(spread.mean, text);

@@ -5,7 +5,7 @@ if(NOT MOEGRAD_CHART_JS)
 endif()
 
 set(report ${PROJECT_SOURCE_DIR}/apps/report)
-set(scripts format state theme crosshair axes legend loss multiples summary experts heatmap text main)
+set(scripts format state theme crosshair axes legend loss multiples summary seeds experts heatmap text main)
 set(inspect_scripts format state theme crosshair axes experts heatmap inspect)
 foreach(list scripts inspect_scripts)
   list(TRANSFORM ${list} PREPEND ${report}/)

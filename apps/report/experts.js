@@ -105,7 +105,7 @@ function usageWords(run) {
 }
 
 function runExperts(run, index, open) {
-  const box = element("details", { class: "run", open }, element("summary", {}, element("span", { class: "swatch", style: `background: var(--run-${index % kColors})` }), run.name));
+  const box = element("details", { class: "run", open }, element("summary", {}, swatch(index), run.name));
   byId("experts").append(box);
   const fill = () => {
     if (box.childElementCount > 1) return;

@@ -17,30 +17,33 @@ function groupNames(layer) {
 
 function ofCells(value, layer) { return [trimmed(value), element("small", {}, `${trimmed((100 * value) / layer.cells)} %`)]; }
 
+// How many sub-keys are as good as used.
+function halves(layer) { return (layer.sub_key_entropy ?? []).map((entropy) => trimmed(Math.exp(entropy))).join(" · ") || kNothing; }
+
 function makeLayerTable() {
   byId("layers-section").hidden = false;
   const optional = (value, digits) => (isNumber(value) ? fixed(value, digits) : kNothing);
   const columns = [
     ["cells", "", (layer) => [whole(layer.cells)]],
-    ["chosen", "per token", (layer) => [layer.heads > 1 ? `${layer.heads} × ${layer.k}` : String(layer.k)]],
-    ["unused", "by no token", (layer) => ofCells(layer.choices.unused, layer)],
-    ["as good as used", "perplexity", (layer) => ofCells(layer.choices.perplexity, layer)],
-    ["unevenness", "of gates, nats", (layer) => [fixed(layer.gate_mass.unevenness, 3)]],
-    ["Gini", "of choices", (layer) => [fixed(layer.choices.gini, 3)]],
-    ["half on", "cells", (layer) => [whole(layer.choices.half)]],
-    ["MaxVio", "all tokens", (layer) => [fixed(layer.choices.max_vio, 2)]],
-    ["MaxVio", "a window", (layer) => [optional(layer.windows?.max_vio, 2)]],
-    ["MaxVio", "a sequence", (layer) => [optional(layer.sequences?.max_vio, 2)]],
-    ["zero gates", "of choices", (layer) => [`${trimmed(100 * layer.zero_gates)} %`]],
-    ["repeated", "of choices", (layer) => [`${trimmed(100 * layer.repeated)} %`], inspected.layers.some((layer) => layer.heads > 1)],
+    ["chosen", "per token", (layer) => [whole(layer.choices_per_token)]],
+    ["dead", "chosen by no token", (layer) => ofCells(layer.dead_experts, layer)],
+    ["as good as used", "perplexity", (layer) => ofCells(layer.usage_perplexity, layer)],
+    ["unevenness", "of gates, nats", (layer) => [fixed(layer.unevenness, 3)]],
+    ["Gini", "of choices", (layer) => [fixed(layer.gini, 3)]],
+    ["half on", "cells, of gates", (layer) => [whole(layer.top50)]],
+    ["MaxVio", "all tokens", (layer) => [fixed(layer.max_vio, 2)]],
+    ["MaxVio", "a window", (layer) => [optional(layer.window?.max_vio, 2)]],
+    ["MaxVio", "a sequence", (layer) => [optional(layer.sequence?.max_vio, 2)]],
+    ["zero gates", "of choices", (layer) => [`${trimmed(100 * layer.without_gate)} %`]],
+    ["repeated", "of choices", (layer) => [`${trimmed(100 * layer.repeated)} %`], inspected.layers.some((layer) => layer.repeated > 0)],
     ["router", "entropy, nats", (layer) => [optional(layer.router_entropy, 3)], inspected.layers.some((layer) => isNumber(layer.router_entropy))],
-    ["sub-keys", "as good as used", (layer) => [layer.sub_keys.map((half) => trimmed(half.perplexity)).join(" · ")], inspected.layers.some((layer) => layer.sub_keys.length > 0)],
+    ["sub-keys", "as good as used", (layer) => [halves(layer)], inspected.layers.some((layer) => layer.sub_keys)],
   ].filter(([, , , wanted]) => wanted !== false);
   const head = columns.map(([title, unit]) => element("th", { scope: "col" }, title, element("span", { class: "unit" }, unit || "\u00a0")));
   const rows = inspected.layers.map((layer) => element("tr", {}, element("th", { scope: "row" }, `layer ${layer.layer}`), ...columns.map(([, , read]) => element("td", {}, ...read(layer)))));
   byId("layers").append(table([element("th", { scope: "col" }, "layer", element("span", { class: "unit" }, "\u00a0")), ...head], rows));
   byId("layers-hint").textContent = "Unevenness is ln cells − entropy of the gate mass; MaxVio the largest load over an even one, less 1; a window and a sequence: the mean over those that were read. " +
-    "Half on: the fewest cells that hold half of all choices.";
+    "Half on: the fewest cells that hold half of the gate mass.";
 }
 
 function chosen() { return inspected.layers[chosenLayer(0)]; }
@@ -64,7 +67,7 @@ function makeLoads() {
   byId("load").append(sorted);
   const chart = lineChart(sorted, "Loads of the chosen layer, sorted", false);
   onChange(() => {
-    const layer = chosen(), gates = relativeLoads(layer.gate_load);
+    const layer = chosen(), gates = relativeLoads(layer.gate_mass);
     const order = loads[chosenLayer(0)].map((load, group) => [load, group]).sort((a, b) => b[0] - a[0] || a[1] - b[1]);
     title.replaceChildren(`Layer ${layer.layer}, sorted`, element("span", { class: "unit" }, " bars: choices; dots: gate mass"));
     const many = order.length > 64;
@@ -84,10 +87,11 @@ function makeTogether() {
   const figure = element("figure", {}, title);
   const list = element("div");
   byId("together").append(figure, list);
+  const lift = ({ tokens, expected }, a, b) => (expected[a][b] > 0 ? tokens[a][b] / expected[a][b] : NaN);
   const pairWords = (layer, a, b) => {
-    const { tokens, lift } = layer.co_selection;
+    const { tokens } = layer.co_selection;
     if (a === b) return `expert ${a}: ${whole(tokens[a][a])} tokens`;
-    return `experts ${a} and ${b}: ${whole(tokens[a][b])} tokens, ${trimmed(lift[a][b])} × as often as their loads say`;
+    return `experts ${a} and ${b}: ${whole(tokens[a][b])} tokens, ${trimmed(lift(layer.co_selection, a, b) || 0)} × as often as their loads say`;
   };
   const heat = new Heatmap(figure, "How often two experts are chosen by the same token", (row, column) => pairWords(chosen(), row, column), null);
   onChange(() => {
@@ -96,10 +100,11 @@ function makeTogether() {
     list.replaceChildren();
     heat.canvas.hidden = !pairs;
     if (!pairs) return;
-    const size = pairs.lift.length, names = pairs.lift.map((_, index) => String(index));
-    heat.draw({ rows: size, columns: size, read: (row, column) => (row === column ? NaN : pairs.lift[row][column]), rowNames: names, columnNames: names });
-    const order = pairs.lift.flatMap((row, a) => row.map((value, b) => [value, a, b]).filter(([, x, y]) => x < y)).sort((a, b) => b[0] - a[0]);
-    const rows = (some) => some.map(([value, a, b]) => element("tr", {}, element("th", { scope: "row" }, `${a} and ${b}`), element("td", {}, whole(pairs.tokens[a][b])), element("td", {}, `${trimmed(value)} ×`)));
+    const size = pairs.tokens.length, names = pairs.tokens.map((_, index) => String(index));
+    heat.draw({ rows: size, columns: size, read: (row, column) => lift(pairs, row, column), rowNames: names, columnNames: names });
+    // By tokens beyond, or below, what the loads say: a pair of rare cells says little.
+    const order = pairs.tokens.flatMap((row, a) => row.map((count, b) => [count - pairs.expected[a][b], a, b]).filter(([, x, y]) => x < y)).sort((a, b) => b[0] - a[0]);
+    const rows = (some) => some.map(([, a, b]) => element("tr", {}, element("th", { scope: "row" }, `${a} and ${b}`), element("td", {}, whole(pairs.tokens[a][b])), element("td", {}, `${trimmed(lift(pairs, a, b) || 0)} ×`)));
     const head = () => [element("th", { scope: "col" }, "experts"), element("th", { scope: "col" }, "tokens"), element("th", { scope: "col" }, "over their loads")];
     list.append(titled("Most often together", ""), table(head(), rows(order.slice(0, 6))), titled("Least often", ""), table(head(), rows(order.slice(-6).reverse())));
   }, ["layer", "theme"]);
@@ -121,8 +126,8 @@ function inspectWords() {
   if (inspected.layers.length === 0) return `${read} None of its layers chooses.`;
   const sum = (value) => inspected.layers.reduce((total, layer) => total + value(layer), 0);
   const cells = sum((layer) => layer.cells);
-  return `${read} Its ${inspected.layers.length} ${inspected.layers.length === 1 ? "layer uses" : "layers use"} their cells as if ${trimmed((100 * sum((layer) => layer.choices.perplexity)) / cells)} % of them were there; ` +
-    `${whole(sum((layer) => layer.choices.unused))} of ${whole(cells)} are chosen by no token.`;
+  return `${read} Its ${inspected.layers.length} ${inspected.layers.length === 1 ? "layer uses" : "layers use"} their cells as if ${trimmed((100 * sum((layer) => layer.usage_perplexity)) / cells)} % of them were there; ` +
+    `${whole(sum((layer) => layer.dead_experts))} of ${whole(cells)} are chosen by no token.`;
 }
 
 readAddress();

@@ -5,7 +5,7 @@ function stroke(index) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
   for (const [name, value] of Object.entries({ width: 22, height: 8, "aria-hidden": "true" })) svg.setAttribute(name, value);
-  const look = { x1: 0, y1: 4, x2: 22, y2: 4, "stroke-width": 3, stroke: `var(--run-${index % kColors})`, "stroke-dasharray": runDash(index).join(" ") };
+  const look = { x1: 0, y1: 4, x2: 22, y2: 4, "stroke-width": 3, stroke: `var(--${runVariable(index)})`, "stroke-dasharray": runDash(index).join(" ") };
   for (const [name, value] of Object.entries(look)) line.setAttribute(name, value);
   svg.append(line);
   return svg;

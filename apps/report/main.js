@@ -1,5 +1,5 @@
 "use strict";
-// The document (report_document.cpp): verdict, split, budgets, differences, and runs; a run has summary, notes, problems, curve
+// The document (report_document.cpp): verdict, split, budgets, differences, groups (runs that differ only in their seed), and runs; a run has summary, notes, problems, curve
 // (columns of equal length), evaluations, layers (usage of experts: columns, and loads at chosen steps), samples, config.
 
 readAddress();
@@ -8,6 +8,7 @@ watchTheme();
 makeHeader();
 makeNotes();
 makeSummary();
+makeSeeds();
 makeControls();
 onChange(drawControls);
 if (runs.some((run) => run.curve.records + run.evaluations.length > 0)) {

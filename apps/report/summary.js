@@ -30,16 +30,16 @@ function summaryColumns() {
     plain("speed", "tokens / s", "tokens_per_second", short),
     { ...plain("training loss", "nats / token", "train_loss", (value) => fixed(value, 4)), best: Math.min },
   ];
-  columns.push({ title: "experts", unit: "as good as used", value: (run) => run.summary.usage, text: (value) => (isNumber(value) ? `${trimmed(100 * value)} %` : kNothing) },
-    plain("dead", "experts, of all layers", "dead_experts", short), plain("MaxVio", "of the worst layer", "max_vio", (value) => fixed(value, 2)));
   for (const split of splitNames()) {
     columns.push({ title: split, unit: "bits / byte", value: (run) => run.summary.splits[split]?.bits, text: (value) => fixed(value, 4), best: Math.min, split });
   }
+  columns.push({ title: "experts", unit: "as good as used", value: (run) => run.summary.usage, text: (value) => (isNumber(value) ? `${trimmed(100 * value)} %` : kNothing) },
+    plain("dead", "experts, of all layers", "dead_experts", short), plain("MaxVio", "of the worst layer", "max_vio", (value) => fixed(value, 2)));
   return columns.filter((column) => runs.some((run) => column.value(run) !== null && column.value(run) !== undefined));
 }
 
 function runHead(index) {
-  return element("th", { scope: "row" }, element("span", { class: "swatch", style: `background: var(--run-${index % kColors})` }), runs[index].name);
+  return element("th", { scope: "row" }, swatch(index), runs[index].name);
 }
 
 function summaryCell(column, run, index) {

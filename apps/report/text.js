@@ -2,11 +2,12 @@
 // The page's words: names, what the reader must know of a run, parameters by part, samples, settings.
 
 function makeHeader() {
+  const { groups } = report;
   if (runs.length < 2) return;
   const names = [];
-  runs.forEach((run, index) => {
-    if (index > 0) names.push(element("span", { class: "versus" }, runs.length === 2 ? " and " : ", "));
-    names.push(run.name);
+  groups.forEach((group, index) => {
+    if (index > 0) names.push(element("span", { class: "versus" }, groups.length === 2 ? " and " : ", "));
+    names.push(group.name);
   });
   byId("names").replaceChildren(...names);
 }

@@ -27,8 +27,14 @@ function color(name) { return getComputedStyle(document.documentElement).getProp
 // Seven colours that stay apart for every kind of colour vision; beyond them the strokes differ.
 const kColors = 7;
 const kDashes = [[], [7, 3], [2, 3], [9, 3, 2, 3]];
-function runColor(index) { return color(`run-${index % kColors}`); }
-function runDash(index) { return kDashes[Math.floor(index / kColors) % kDashes.length]; }
+// Runs that differ only in their seed share a colour, and differ in their strokes.
+function runVariable(index) { return `run-${runs[index].group % kColors}`; }
+function runColor(index) { return color(runVariable(index)); }
+function runDash(index) {
+  const { group } = runs[index], place = report.groups[group].runs.indexOf(index);
+  return kDashes[(Math.floor(group / kColors) + place) % kDashes.length];
+}
+function swatch(index) { return element("span", { class: "swatch", style: `background: var(--${runVariable(index)})` }); }
 
 function channels(hex) { return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)); }
 

@@ -1,7 +1,5 @@
 // The page of `inspect` as a browser shows it.
 #include "apps/inspection.h"
-#include "engine/memory/pool.h"
-#include "engine/tensor/transfer.h"
 #include "tests/support/browser.h"
 
 #include <doctest/doctest.h>
@@ -12,18 +10,20 @@ using tests::Shown;
 namespace {
 
 apps::Inspection inspection_of(const std::string& name, int layers) {
-    engine::Pool pool{engine::Device{}};
-    engine::Exec exec{.pool = &pool};
     apps::Inspection inspection{.name = name, .path = "runs/" + name, .method = "sigma-moe", .step = 12};
     inspection.tensors = {{.name = "embedding.w", .dtype = "F32", .shape = {4, 3}, .count = 12, .mean = 0.25, .deviation = 1, .most = 2},
                           {.name = "head.w", .dtype = "F32", .shape = {3, 4}, .count = 12, .not_finite = 1}};
     inspection.routing = {.split = "valid", .tokens = 4, .nats_per_token = 1.25};
     for (int layer = 0; layer < layers; ++layer) {
         std::vector<std::int32_t> ids{0, 1, 1, 2, 2, layer, 0, 1};
-        std::vector<float> gates(8, 0.5F);
-        nn::Routing routing{
-            engine::from_host(exec, {4, 2}, engine::Dtype::i32, ids), engine::from_host(exec, {4, 2}, engine::Dtype::f32, gates), {}, 5};
-        inspection.routing.layers[layer].add(exec, routing, 2, {true, true, true, true});
+        std::vector<double> gates(8, 0.5);
+        apps::RoutingShape shape{.cells = 5, .choices = 2, .sequence_length = 2};
+        apps::LayerChoices choices{apps::RoutingCounts(shape), apps::RoutingCounts(shape), apps::CoSelection(5, 2)};
+        choices.counts.add(ids, gates);
+        choices.windows.add(ids, gates);
+        choices.pairs.add(ids);
+        choices.rows = 4;
+        inspection.routing.layers.emplace(layer, choices);
     }
     return inspection;
 }

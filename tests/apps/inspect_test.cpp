@@ -47,14 +47,14 @@ TEST_CASE("inspect --json has every tensor of the checkpoint with its statistics
     REQUIRE(document["routing"]["layers"].size() == 2);
     for (const nlohmann::json& layer : document["routing"]["layers"]) {
         CHECK(layer["cells"] == 4);
-        CHECK(layer["k"] == 2);
+        CHECK(layer["choices_per_token"] == 2);
         CHECK(layer["tokens"] == document["routing"]["tokens"]);
         double load = 0;
         for (double share : layer["load"]) load += share;
         CHECK(load == doctest::Approx(1));
         CHECK(layer["co_selection"]["tokens"].size() == 4);
         // A sequence is never more even than all of the text.
-        CHECK(layer["sequences"]["max_vio"].get<double>() >= layer["choices"]["max_vio"].get<double>() - 1e-9);
+        CHECK(layer["sequence"]["max_vio"].get<double>() >= layer["max_vio"].get<double>() - 1e-9);
         CHECK(layer["router_entropy"].get<double>() <= std::log(4.0) + 1e-9);
     }
     // It reads what eval reads.
@@ -83,8 +83,9 @@ TEST_CASE("inspect tells the same as text and as a page, also of dense runs, pro
     REQUIRE(run_program(keys).code == 0);
     nlohmann::json document = nlohmann::json::parse(output_of({"inspect", runs / "keys", "--json"}));
     CHECK(document["notes"][0].get<std::string>().find("leaks the future") != std::string::npos);
-    CHECK(document["routing"]["layers"][0]["heads"] == 2);
-    CHECK(document["routing"]["layers"][0]["sub_keys"].size() == 2);
+    CHECK(document["routing"]["layers"][0]["choices_per_token"] == 4);
+    CHECK(document["routing"]["layers"][0]["sub_keys"] == 3);
+    CHECK(document["routing"]["layers"][0]["sub_key_entropy"].size() == 2);
 
     std::ofstream(runs / "dense.toml") << config.substr(0, begin) << "[ffn]\nmethod = \"dense\"\nhidden = 20\n" << config.substr(end);
     Arguments dense = runs.train("dense");

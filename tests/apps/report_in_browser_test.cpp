@@ -76,6 +76,23 @@ TEST_CASE("the address chooses what a browser shows, and every control changes i
     }
 }
 
+TEST_CASE("runs that differ only in their seed share a colour, and their spread is drawn") {
+    tests::TemporaryFolder folder;
+    apps::RunReport first = read({.records = 20, .layers = 1}, folder / "moe"), second = first;
+    apps::RunReport dense = read({.method = "dense", .records = 20, .layers = 0}, folder / "dense");
+    first.config.insert_or_assign("seed", std::string("1"));
+    second.config.insert_or_assign("seed", std::string("2"));
+    first.name = std::string("moe seed 1"), second.name = std::string("moe seed 2");
+    std::string page = with_script(apps::report_page({first, dense, second}), R"(
+        return [runColor(0) === runColor(2), runColor(0) === runColor(1), runDash(0).join() === runDash(2).join(),
+                byId("seeds").querySelectorAll("tbody tr").length].join("|");)");
+    Shown shown = show(page, folder);
+    if (shown.document.empty()) return;
+    CHECK(shown.console == "");
+    CHECK(tests::result_of(shown) == "true|false|false|2");
+    CHECK(has(shown, "</span>moe</th>"));
+}
+
 TEST_CASE("a browser shows an attack in a run's files as text") {
     tests::TemporaryFolder folder;
     const std::string attack = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">";
