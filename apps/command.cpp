@@ -58,6 +58,7 @@ const std::vector<Command>& commands() {
     static const std::vector<Command> table{
         {"prepare", "text, folders, JSON lines, archives to a store of tokens", add_prepare},
         {"train", "trains a model; goes on where a run stopped", add_train},
+        {"launch", "trains on several ranks of this machine: launch --ranks N -- train …", add_launch},
         {"eval", "loss, bits per byte and perplexity on held-out text", add_eval},
         {"generate", "writes on from a prompt", add_generate},
         {"logits", "runs a whole model on given token ids", add_logits},

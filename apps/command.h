@@ -29,6 +29,7 @@ std::function<int()> add_eval(CLI::App& app);
 std::function<int()> add_generate(CLI::App& app);
 std::function<int()> add_info(CLI::App& app);
 std::function<int()> add_inspect(CLI::App& app);
+std::function<int()> add_launch(CLI::App& app);
 std::function<int()> add_layer(CLI::App& app);
 std::function<int()> add_logits(CLI::App& app);
 std::function<int()> add_methods(CLI::App& app);

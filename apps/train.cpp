@@ -1,6 +1,7 @@
 #include "apps/command.h"
 #include "apps/model_factory.h"
 #include "apps/plan.h"
+#include "apps/rank_group.h"
 #include "apps/signals.h"
 #include "apps/training.h"
 #include "engine/base/error.h"
@@ -16,6 +17,7 @@ struct TrainArguments {
     std::string config, out, time_limit, init_from;
     std::vector<std::string> settings;
     std::optional<std::int64_t> stop_at;
+    double rank_timeout = 600;
     bool dry_run = false, print_config = false;
 };
 
@@ -41,9 +43,20 @@ double parse_duration(const std::string& text) {
     return total;
 }
 
+// The launcher's ranks are the run's.
+void set_ranks(Config& config, const RankEnvironment& environment) {
+    if (environment.size == 1) return;
+    engine::expect(config.parallel.ranks == 1 || config.parallel.ranks == environment.size, "ranks",
+                   "parallel.ranks is {}, but {} started {}; hint: leave parallel.ranks to the launcher", config.parallel.ranks,
+                   environment.launcher, environment.size);
+    config.parallel.ranks = environment.size;
+}
+
 int run_train(const TrainArguments& arguments) {
     Config config = load_config(arguments.config);
     for (const std::string& setting : arguments.settings) set_config(config, setting);
+    RankEnvironment environment = rank_environment();
+    set_ranks(config, environment);
     if (arguments.print_config) {
         std::cout << config_text(config) << std::flush;
         return kDone;
@@ -61,9 +74,13 @@ int run_train(const TrainArguments& arguments) {
     std::optional<fs::path> init_from;
     if (!arguments.init_from.empty()) init_from = arguments.init_from;
     watch_signals();
-    if (train_in(folder, config, store, plan, rules, init_from) == Outcome::finished) return kDone;
-    fmt::print(stderr, "stopped and saved; the same command goes on\n");
-    return kStoppedEarly;
+    std::unique_ptr<RankGroup> group = RankGroup::join(environment, arguments.rank_timeout);
+    auto train = [&] {
+        if (train_in(folder, config, store, plan, rules, init_from, group.get()) == Outcome::finished) return kDone;
+        if (!group || group->is_first()) fmt::print(stderr, "stopped and saved; the same command goes on\n");
+        return kStoppedEarly;
+    };
+    return group ? group->guard(train) : train();
 }
 
 }  // namespace
@@ -78,6 +95,8 @@ std::function<int()> add_train(CLI::App& app) {
     app.add_option("--stop-at", arguments->stop_at, "save at this step and exit with 75")->check(CLI::NonNegativeNumber);
     app.add_option("--time-limit", arguments->time_limit, "save after this time and exit with 75: 2h, 30m, 90s");
     app.add_option("--init-from", arguments->init_from, "take weights by name from this run");
+    app.add_option("--rank-timeout", arguments->rank_timeout, "seconds that ranks wait for a rank that does not answer (default: 600)")
+        ->check(CLI::Range(1.0, 86400.0));
     app.footer("Keys of the configuration:\n" + config_help());
     return [arguments] { return run_train(*arguments); };
 }

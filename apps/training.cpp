@@ -1,9 +1,12 @@
 #include "apps/training.h"
 
+#include "apps/rank_topics.h"
 #include "apps/runtime.h"
 #include "engine/base/error.h"
 #include "engine/comm/communicator.h"
 #include "engine/io/atomic_file.h"
+
+#include <thread>
 
 namespace apps {
 
@@ -12,16 +15,26 @@ using engine::fail;
 
 namespace {
 
+// The machine's cores are shared by the ranks on it.
+Size threads_of(const Config& config, const RankGroup* group) {
+    if (config.train.threads > 0 || group == nullptr) return config.train.threads;
+    return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / group->local_size());
+}
+
 Outcome train_all_ranks(const RunFolder& folder, const Config& config, const data::TokenStore& store, const StopRules& rules,
-                        const std::optional<fs::path>& init_from) {
-    Runtime runtime(config.train.device, config.train.threads);
+                        const std::optional<fs::path>& init_from, RankGroup* group) {
+    Runtime runtime(config.train.device, threads_of(config, group));
     Outcome outcome = Outcome::finished;
     auto train = [&](engine::Communicator* communicator) {
         TrainingRun run(config, folder, store, runtime.exec(communicator), init_from);
-        Outcome own = run.train(rules);
-        if (communicator == nullptr || communicator->rank() == 0) outcome = own;
+        try {
+            Outcome own = run.train(rules);
+            if (communicator == nullptr || communicator->rank() == 0 || group != nullptr) outcome = own;
+        } catch (const engine::RankLost& lost) { throw engine::RankLost(fmt::format("{} (at step {})", lost.what(), run.step())); }
     };
-    if (config.parallel.ranks == 1) {
+    if (group != nullptr) {
+        train(&group->communicator());
+    } else if (config.parallel.ranks == 1) {
         train(nullptr);
     } else {
         engine::run_virtual_ranks(static_cast<int>(config.parallel.ranks),
@@ -51,21 +64,32 @@ void check_resumable(const Config& config, const RunFolder& folder) {
 }
 
 Outcome train_in(const RunFolder& folder, const Config& config, const data::TokenStore& store, const Plan& plan, const StopRules& rules,
-                 const std::optional<fs::path>& init_from) {
-    check_resumable(config, folder);
-    fs::create_directories(folder.path());
-    FolderLock lock(folder.path());
-    std::optional<std::int64_t> latest = folder.latest();
-    if (latest && *latest >= *config.train.steps) {
-        fmt::print(stderr, "nothing to do: {} has done all {} steps\n", folder.path().string(), *latest);
-        return Outcome::finished;
+                 const std::optional<fs::path>& init_from, RankGroup* group) {
+    std::optional<FolderLock> lock;
+    bool done = false;
+    auto prepare = [&] {
+        check_resumable(config, folder);
+        fs::create_directories(folder.path());
+        lock.emplace(folder.path());
+        std::optional<std::int64_t> latest = folder.latest();
+        done = latest && *latest >= *config.train.steps;
+        if (done) return fmt::print(stderr, "nothing to do: {} has done all {} steps\n", folder.path().string(), *latest);
+        engine::io::write_file(folder.tokenizer(), store.tokenizer().description().dump(2) + "\n");
+        engine::io::write_file(folder.plan(), plan_json(plan).dump(2) + "\n");
+        // Last: a folder with a configuration is a run.
+        engine::io::write_file(folder.config(), config_text(config));
+        if (latest) fmt::print(stderr, "{} goes on from step {}\n", folder.path().string(), *latest);
+    };
+    if (group == nullptr) {
+        prepare();
+    } else {
+        group->agree(rank_topics(config, store));
+        group->first_does(prepare);
+        std::optional<std::int64_t> latest = folder.latest();
+        group->agree({{"checkpoint", fmt::format("step {} in {}", latest.value_or(0), fs::absolute(folder.path()).string())}});
+        done = group->communicator().any(done);
     }
-    engine::io::write_file(folder.tokenizer(), store.tokenizer().description().dump(2) + "\n");
-    engine::io::write_file(folder.plan(), plan_json(plan).dump(2) + "\n");
-    // Last: a folder with a configuration is a run.
-    engine::io::write_file(folder.config(), config_text(config));
-    if (latest) fmt::print(stderr, "{} goes on from step {}\n", folder.path().string(), *latest);
-    return train_all_ranks(folder, config, store, rules, init_from);
+    return done ? Outcome::finished : train_all_ranks(folder, config, store, rules, init_from, group);
 }
 
 }  // namespace apps

@@ -1,0 +1,109 @@
+#include "apps/rank_group.h"
+
+#include "apps/command.h"
+#include "apps/training_run.h"
+#include "engine/tensor/transfer.h"
+
+#include <algorithm>
+
+namespace apps {
+
+using namespace engine;
+
+namespace {
+
+std::vector<std::int32_t> gathered(Communicator& communicator, const std::vector<std::int32_t>& own) {
+    Exec exec{.communicator = &communicator};
+    Size count = static_cast<Size>(own.size());
+    Tensor whole(exec, {communicator.size(), count}, Dtype::i32);
+    communicator.all_gather(exec, whole, from_host(exec, {1, count}, Dtype::i32, own));
+    return to_host<std::int32_t>(exec, whole);
+}
+
+// Every rank's text.
+std::vector<std::string> gathered(Communicator& communicator, const std::string& own) {
+    std::vector<std::int32_t> lengths = gathered(communicator, std::vector<std::int32_t>{static_cast<std::int32_t>(own.size())});
+    std::size_t longest = static_cast<std::size_t>(std::max(1, *std::max_element(lengths.begin(), lengths.end())));
+    std::vector<std::int32_t> letters(own.begin(), own.end());
+    letters.resize(longest);
+    std::vector<std::int32_t> all = gathered(communicator, letters);
+    std::vector<std::string> texts;
+    for (std::size_t r = 0; r < lengths.size(); ++r) {
+        auto begin = all.begin() + static_cast<std::ptrdiff_t>(r * longest);
+        texts.emplace_back(begin, begin + lengths[r]);
+    }
+    return texts;
+}
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+// Without the comment that a configuration's line ends in.
+std::string told(const std::string& line) {
+    std::size_t end = line.substr(0, line.find(" #")).find_last_not_of(' ');
+    return end == std::string::npos ? "nothing" : line.substr(0, end + 1);
+}
+
+// The lines at which two texts first differ.
+std::pair<std::string, std::string> difference(std::string a, std::string b) {
+    while (!a.empty() && !b.empty() && first_line(a) == first_line(b)) {
+        a.erase(0, std::min(a.size(), first_line(a).size() + 1));
+        b.erase(0, std::min(b.size(), first_line(b).size() + 1));
+    }
+    return {told(first_line(a)), told(first_line(b))};
+}
+
+}  // namespace
+
+RankGroup::RankGroup(std::unique_ptr<Transport> transport) : transport_(std::move(transport)), communicator_(process_ranks(*transport_)) {}
+
+std::unique_ptr<RankGroup> RankGroup::join(const RankEnvironment& environment, double patience) {
+    if (environment.size == 1) return {};
+    std::unique_ptr<RankGroup> group(new RankGroup(mpi_transport(patience)));
+    expect(group->size() == environment.size, "ranks",
+           "{} started {} ranks, but MPI sees {}: this is rank {}; hint: start with mpirun, srun --mpi=pmix or moegrad launch",
+           environment.launcher, environment.size, group->size(), environment.rank);
+    if (group->is_first()) fmt::print(stderr, "{} ranks, started by {}\n", group->size(), environment.launcher);
+    return group;
+}
+
+void RankGroup::agree(const std::vector<Topic>& topics) {
+    for (const Topic& topic : topics) {
+        std::vector<std::string> texts = gathered(*communicator_, topic.text);
+        for (std::size_t r = 1; r < texts.size(); ++r) {
+            if (texts[r] == texts[0]) continue;
+            auto [first, other] = difference(texts[0], texts[r]);
+            throw AgreedError(
+                fmt::format("[ranks] ranks differ in their {}: rank 0 has {}, rank {} has {}; hint: start every rank with the "
+                            "same command, program and data",
+                            topic.name, first, r, other));
+        }
+    }
+}
+
+void RankGroup::first_does(const std::function<void()>& body) {
+    std::string message;
+    if (is_first()) {
+        try {
+            body();
+        } catch (const std::exception& error) { message = error.what(); }
+    }
+    if (communicator_->any(!message.empty())) throw AgreedError(message);
+}
+
+int RankGroup::guard(const std::function<int()>& body) {
+    try {
+        return body();
+    } catch (const AgreedError&) {
+        if (is_first()) throw;
+        return kFailed;
+    } catch (const Diverged&) {
+        if (is_first()) throw;
+        return kFailed;
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "moegrad: rank {}: {}\n", rank(), error.what());
+        transport_->abandon(kFailed);
+    }
+    return kFailed;
+}
+
+}  // namespace apps

@@ -1,0 +1,126 @@
+#include "tests/support/many_ranks.h"
+
+#include <csignal>
+#include <fstream>
+#include <sstream>
+
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+using namespace tests;
+
+namespace {
+
+constexpr const char* kDense = "method = \"dense\"\nhidden = 20\n";
+constexpr const char* kPkm = "method = \"pkm\"\nsub_keys = 5\nheads = 2\nk = 3\nquery_size = 6\nquery_norm = \"batch\"\n";
+constexpr const char* kPeer = "method = \"peer\"\nsub_keys = 5\nheads = 2\nk = 3\nquery_size = 6\nquery_norm = \"batch\"\n";
+
+void check_equal_runs(const std::filesystem::path& a, const std::filesystem::path& b, int step) {
+    std::string checkpoint = "checkpoints/step-" + std::to_string(step);
+    CHECK(metrics_of(a) == metrics_of(b));
+    CHECK(tensors_of(a / checkpoint) == tensors_of(b / checkpoint));
+}
+
+ProgramResult launch(int ranks, const Arguments& words) { return RunningProgram(on_ranks(ranks, words)).wait(); }
+
+// Loss, weights, moments, memory and routing at 2 and 4 ranks against 1; then a run that changes its ranks on the way.
+void check_any_number_of_ranks(const SmallRuns& runs) {
+    REQUIRE(run_program(runs.train("one")).code == 0);
+    for (int ranks : {2, 4}) {
+        CAPTURE(ranks);
+        std::string out = "ranks-" + std::to_string(ranks);
+        ProgramResult result = launch(ranks, runs.train(out));
+        CHECK_MESSAGE(result.code == 0, result.errors);
+        check_equal_runs(runs / "one", runs / out, 12);
+    }
+    CHECK(launch(4, runs.train("changing", {"--stop-at=4"})).code == 75);
+    CHECK(run_program(runs.train("changing", {"--stop-at=7"})).code == 75);
+    CHECK(launch(2, runs.train("changing")).code == 0);
+    check_equal_runs(runs / "one", runs / "changing", 12);
+}
+
+}  // namespace
+
+TEST_CASE("a sigma-moe model trains to equal bits on 1, 2 and 4 MPI ranks, and goes on at another number") {
+    if (!can_run_ranks()) return;
+    check_any_number_of_ranks(SmallRuns());
+}
+
+TEST_CASE("dense, pkm and peer models train to equal bits on 1, 2 and 4 MPI ranks, and go on at another number") {
+    if (!can_run_ranks()) return;
+    for (const char* method : {kDense, kPkm, kPeer}) {
+        CAPTURE(method);
+        SmallRuns runs;
+        runs.set_feed_forward(method);
+        check_any_number_of_ranks(runs);
+    }
+}
+
+TEST_CASE("3 and 8 MPI ranks train to the bits of one where the micro-shards can be shared so") {
+    if (!can_run_ranks()) return;
+    SmallRuns runs;
+    for (auto [ranks, batch] : {std::pair{3, 6}, std::pair{8, 8}}) {
+        Arguments settings{"train.micro_batch=1", "train.batch=" + std::to_string(batch)};
+        if (ranks == 3) settings.front() = "train.micro_batch=2";
+        std::string name = std::to_string(ranks);
+        REQUIRE(run_program(runs.train("one-" + name, settings)).code == 0);
+        ProgramResult result = launch(ranks, runs.train("ranks-" + name, settings));
+        CHECK_MESSAGE(result.code == 0, result.errors);
+        check_equal_runs(runs / ("one-" + name), runs / ("ranks-" + name), 12);
+    }
+}
+
+TEST_CASE("what cannot be launched is refused in one line") {
+    SmallRuns runs;
+    CHECK(run_program({"launch", "--ranks", "0", "--", "train"}).code == 2);
+    CHECK(run_program({"launch", "--ranks", "2", "--", "eval"}).code == 2);
+    setenv("WORLD_SIZE", "3", 1);
+    setenv("RANK", "7", 1);
+    ProgramResult result = run_program(runs.train("run"));
+    unsetenv("WORLD_SIZE");
+    unsetenv("RANK");
+    CHECK(result.code == 1);
+    CHECK(result.errors.find("RANK is no such number: got \"7\", expected 0 to 2") != std::string::npos);
+}
+
+TEST_CASE("ranks of different configurations, data or programs do not begin") {
+    if (!can_run_ranks()) return;
+    SmallRuns runs;
+    // Rank 1's words differ: mpirun starts each with its own.
+    std::string self = std::filesystem::read_symlink("/proc/self/exe").string();
+    auto words = [&](const Arguments& settings) {
+        std::string all = self + " program";
+        for (const std::string& word : runs.train("run", settings)) all += " " + word;
+        return all;
+    };
+    std::string command = "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --quiet --oversubscribe -n 1 " + words({}) +
+                          " : -n 1 " + words({"train.lr=0.02"}) + " > " + (runs / "errors").string() + " 2>&1";
+    int status = std::system(command.c_str());
+    CHECK(WEXITSTATUS(status) == 1);
+    std::stringstream errors;
+    errors << std::ifstream(runs / "errors").rdbuf();
+    CHECK_MESSAGE(
+        errors.str().find("[ranks] ranks differ in their configuration: rank 0 has lr = 0.01, rank 1 has lr = 0.02") != std::string::npos,
+        errors.str());
+    CHECK_FALSE(std::filesystem::exists(runs / "run"));
+}
+
+TEST_CASE("signals to launch end all ranks with everything saved and code 75") {
+    if (!can_run_ranks()) return;
+    SmallRuns runs;
+    Arguments settings{"train.steps=100000", "train.save_every=0", "train.eval_every=0", "train.log_every=1"};
+    int number = 0;
+    for (int signal : {SIGTERM, SIGINT, SIGUSR1}) {
+        std::string out = "run-" + std::to_string(++number);
+        RunningProgram launched(on_ranks(2, runs.train(out, settings)));
+        for (int i = 0; i < 3000 && !std::filesystem::exists(runs / (out + "/metrics.jsonl")); ++i) usleep(10'000);
+        usleep(100'000);
+        launched.send(signal);
+        ProgramResult result = launched.wait();
+        CHECK_MESSAGE(result.code == 75, result.errors);
+        std::string latest;
+        std::ifstream(runs / (out + "/latest")) >> latest;
+        CHECK(std::filesystem::exists(runs / (out + "/checkpoints/" + latest) / "model.safetensors"));
+    }
+}

@@ -1,0 +1,71 @@
+#include "engine/comm/transport.h"
+#include "engine/tensor/transfer.h"
+#include "tests/support/many_ranks.h"
+
+#include <cmath>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+using namespace engine;
+using namespace tests;
+
+namespace {
+
+// The same on every kind of rank: sums and gathers of awkward sizes, rows with padding among them.
+std::vector<double> collected(Communicator& communicator) {
+    Exec exec{.communicator = &communicator};
+    std::vector<double> all;
+    auto keep = [&](const Tensor& tensor) {
+        std::vector<double> values = to_host<double>(exec, tensor);
+        all.insert(all.end(), values.begin(), values.end());
+    };
+    for (Dtype dtype : {Dtype::f32, Dtype::f64, Dtype::bf16}) {
+        for (const Shape& shape : {Shape{1}, Shape{7}, Shape{3, 13}, Shape{5, 1}, Shape{300'007}}) {
+            std::vector<double> values(static_cast<std::size_t>(shape.elements()));
+            for (std::size_t i = 0; i < values.size(); ++i) {
+                values[i] = std::sin(static_cast<double>(i) + 0.3) * std::exp(static_cast<double>(communicator.rank()));
+            }
+            Tensor sum = from_host(exec, shape, dtype, values);
+            communicator.tree_sum(exec, sum);
+            keep(sum);
+        }
+    }
+    for (Size columns : {1, 4, 13}) {
+        Tensor whole(exec, {2 * communicator.size(), columns}, Dtype::i32);
+        communicator.all_gather(exec, whole,
+                                from_host(exec, {2, columns}, Dtype::i32,
+                                          std::vector<std::int32_t>(static_cast<std::size_t>(2 * columns), communicator.rank())));
+        keep(whole);
+    }
+    for (int r = 0; r < communicator.size(); ++r) all.push_back(communicator.any(communicator.rank() == r));
+    all.push_back(communicator.any(false));
+    return all;
+}
+
+std::vector<double> collected_by_virtual_ranks(int ranks) {
+    std::vector<double> result;
+    run_virtual_ranks(ranks, [&](Communicator& communicator) {
+        std::vector<double> own = collected(communicator);
+        if (communicator.rank() == 0) result = own;
+    });
+    return result;
+}
+
+}  // namespace
+
+TEST_CASE("as an MPI rank: collectives" * doctest::skip()) {
+    std::unique_ptr<Transport> transport = mpi_transport(20);
+    std::unique_ptr<Communicator> communicator = process_ranks(*transport);
+    REQUIRE(communicator->size() == std::stoi(std::getenv("OMPI_COMM_WORLD_SIZE")));
+    CHECK(transport->local_size() == communicator->size());
+    CHECK(collected(*communicator) == collected_by_virtual_ranks(communicator->size()));
+}
+
+TEST_CASE("MPI ranks sum, gather and agree in the bits of virtual ranks") {
+    if (!can_run_ranks()) return;
+    for (int ranks : {1, 2, 3, 4, 8}) {
+        CAPTURE(ranks);
+        CHECK(run_case_on_ranks(ranks, "as an MPI rank: collectives") == 0);
+    }
+}
