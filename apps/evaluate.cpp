@@ -17,6 +17,16 @@ EvaluationOptions evaluation_options(const Config& config) {
     return {.context = context_of(config), .memory = evaluation_memory(config), .streams = config.eval.streams};
 }
 
+EvaluationOptions fitted(EvaluationOptions options, const nn::LanguageModel& model) {
+    if (model.most_positions() == 0) return options;
+    options.memory = std::max(options.memory, model.prefix());
+    expect(options.memory < options.context, "eval",
+           "what is remembered must be less than the context, of which it is a part: got memory = {}, context = {}; hint: eval.memory = {}",
+           options.memory, options.context, std::max(model.prefix(), options.context / 2));
+    options.context -= options.memory;
+    return options;
+}
+
 double Evaluation::nats_per_token() const { return nats / static_cast<double>(tokens); }
 double Evaluation::perplexity_per_word() const { return std::exp(nats / static_cast<double>(words)); }
 double Evaluation::bits_per_byte() const { return nats / std::numbers::ln2 / static_cast<double>(bytes); }
@@ -24,9 +34,10 @@ double Evaluation::bits_per_byte() const { return nats / std::numbers::ln2 / sta
 Evaluation evaluate(Exec& exec, nn::LanguageModel& model, const data::TokenStore& store, const std::string& split,
                     const EvaluationOptions& options) {
     const data::Split& text = store.split(split);
-    data::EvaluationStreams streams(text, store.tokenizer(), options.streams, options.context, options.protocol);
+    EvaluationOptions fit = fitted(options, model);
+    nn::ModelMemory memory{.limit = fit.memory};
+    data::EvaluationStreams streams(text, store.tokenizer(), fit.streams, fit.context, fit.protocol);
     Evaluation result{.split = split, .bytes = streams.bytes(), .words = options.protocol == data::Protocol::whole ? text.words() : 0};
-    nn::ModelMemory memory{.limit = options.memory};
     for (std::int64_t step = 0; step < streams.windows(); ++step) {
         data::Window window = streams.at(step);
         Shape shape{window.rows, window.columns};
@@ -53,8 +64,9 @@ void write_sample(Exec& exec, nn::LanguageModel& model, const data::TokenStore& 
                   const std::filesystem::path& file) {
     constexpr std::int64_t kPromptTokens = 64, kSampleTokens = 192;
     const data::Split& split = store.split("valid");
-    std::vector<std::int32_t> prompt(static_cast<std::size_t>(std::min(kPromptTokens, split.tokens())));
-    if (prompt.empty() || !model.refuses_decoding().empty()) return;
+    std::int64_t wanted = std::max(kPromptTokens, model.prefix());
+    std::vector<std::int32_t> prompt(static_cast<std::size_t>(std::min(wanted, split.tokens())));
+    if (prompt.empty() || split.tokens() < model.prefix() || !model.refuses_decoding().empty()) return;
     split.read(0, static_cast<std::int64_t>(prompt.size()), prompt.data());
     Exec alone = exec;
     alone.communicator = nullptr;

@@ -75,6 +75,10 @@ void answer(LoadedRun& run, const data::Tokenizer& tokenizer, Generator& generat
         std::cout << "\n" << (colours ? colours->legend() : "") << std::flush;
     }
     print_speed(run, ids.size(), reading, answer_ids.size(), writing);
+    if (generator.slides() > 0) {
+        fmt::print(stderr, "the context of {} tokens was full {} times: each time the answer went on from the last half of it\n",
+                   context_of(run.config), generator.slides());
+    }
 }
 
 int run_generate(const GenerateArguments& arguments) {

@@ -17,10 +17,26 @@ Generator::Generator(Exec& exec, nn::LanguageModel& model, Size memory, Size con
 
 void Generator::read(const std::vector<std::int32_t>& ids) {
     experts_.clear();
-    for (std::size_t first = 0; first < ids.size(); first += static_cast<std::size_t>(context_)) {
-        std::size_t count = std::min(ids.size() - first, static_cast<std::size_t>(context_));
-        read_window({ids.begin() + static_cast<std::ptrdiff_t>(first), ids.begin() + static_cast<std::ptrdiff_t>(first + count)});
+    bool fixed = model_.most_positions() > 0;
+    for (std::size_t first = 0; first < ids.size();) {
+        if (fixed && static_cast<Size>(window_.size()) == context_) slide();
+        std::size_t count = std::min(ids.size() - first, static_cast<std::size_t>(context_) - window_.size());
+        auto begin = ids.begin() + static_cast<std::ptrdiff_t>(first), end = begin + static_cast<std::ptrdiff_t>(count);
+        read_window({begin, end});
+        if (fixed) window_.insert(window_.end(), begin, end);
+        first += count;
     }
+}
+
+void Generator::slide() {
+    Size kept = std::max(context_ / 2, model_.prefix());
+    window_.erase(window_.begin(), window_.end() - kept);
+    cache_ = {.limit = cache_.limit};
+    ++slides_;
+    if (window_.empty()) return;
+    std::vector<TokenExperts> shown = std::move(experts_);
+    read_window(window_);
+    experts_ = std::move(shown);
 }
 
 void Generator::read_window(const std::vector<std::int32_t>& ids) {

@@ -115,7 +115,7 @@ std::vector<TensorFacts> tensor_facts(const fs::path& checkpoint) {
 }
 
 RoutingFacts routing_facts(LoadedRun& run, const data::TokenStore& store, const std::string& split, Size tokens) {
-    EvaluationOptions options = evaluation_options(run.config);
+    EvaluationOptions options = fitted(evaluation_options(run.config), *run.model);
     data::EvaluationStreams streams(store.split(split), store.tokenizer(), options.streams, options.context);
     RoutingFacts facts{.split = split};
     double nats = 0;

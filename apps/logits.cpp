@@ -7,6 +7,7 @@
 #include "nn/evaluation.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 
 namespace apps {
@@ -46,6 +47,11 @@ int run_logits(const LogitsArguments& arguments) {
             return from_host(run.exec, {rows, T}, Dtype::i32,
                              std::vector<std::int32_t>(begin, begin + static_cast<std::ptrdiff_t>(rows * T)));
         };
+        // Positions of partial prediction's prefix carry no loss.
+        for (Size row = first; row < first + rows; ++row) {
+            Size unscored = std::clamp<Size>(run.model->prefix() - memory.positions(), 0, T);
+            std::fill_n(targets.begin() + row * T, unscored, -1);
+        }
         Tensor window_logits;
         nn::EvaluationSums window = nn::evaluate_window(run.exec, *run.model, part(ids), part(targets), memory, &window_logits);
         sums.nats += window.nats;

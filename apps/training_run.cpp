@@ -28,6 +28,11 @@ Tensor uploaded(const Exec& exec, const std::vector<std::int32_t>& ids, Size seq
     return from_host(exec, {sequences, context}, Dtype::i32, ids);
 }
 
+// The first positions of every row carry no loss.
+void hide_prefix(data::Window& window, Size prefix) {
+    for (Size row = 0; row < window.rows; ++row) std::fill_n(window.targets.begin() + row * window.columns, prefix, -1);
+}
+
 // Tells other tokens from the same.
 std::string fingerprint(const data::TokenStore& store) {
     return fmt::format("{:016x}", io::fnv1a(io::read_file(store.folder() / "manifest.json")));
@@ -103,14 +108,16 @@ void TrainingRun::go_on(std::int64_t step) {
 
 void TrainingRun::run_step(bool logs) {
     trainer_->begin(config_.top.seed, state_.step, schedule_.at(state_.step));
+    Size scored = layout_.step_tokens() / layout_.context * (layout_.context - model_->prefix());
     for (int pass = 0; pass < layout_.passes; ++pass) {
         nn::ModelMemory& memory = memories_[static_cast<std::size_t>(pass)];
         data::Window window = streams_.at(state_.step, layout_.first_sequence(pass), layout_.sequences);
         if (window.restarts) memory.clear();
+        hide_prefix(window, model_->prefix());
         exec_.shards = layout_.shards_of_pass(pass);
         std::vector<nn::LayerReport> reports =
             trainer_->pass(uploaded(exec_, window.ids, layout_.sequences, layout_.context),
-                           uploaded(exec_, window.targets, layout_.sequences, layout_.context), memory, layout_.step_tokens());
+                           uploaded(exec_, window.targets, layout_.sequences, layout_.context), memory, scored);
         if (logs) std::move(reports.begin(), reports.end(), std::back_inserter(reports_));
     }
     trainer_->finish();

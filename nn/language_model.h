@@ -1,23 +1,28 @@
 #pragma once
 #include "nn/feed_forward.h"
 #include "nn/key_value_cache.h"
+#include "nn/mixer.h"
 
 #include <memory>
 #include <vector>
 
 namespace nn {
 
-// What a stream of windows carries from one window to the next: per layer the inputs of earlier positions, not normalised, newest last.
+// What a stream of windows carries from one window to the next. Models with memory: per layer the inputs of earlier positions, not
+// normalised, newest last. Models of a fixed context: the earlier positions' ids.
 struct ModelMemory {
-    std::vector<Tensor> layers;  // (B,M,C); empty before the first window
+    std::vector<Tensor> layers;  // (B,M,C), or one (B,M) int32; empty before the first window
     Size limit = 0;              // positions kept
     void clear() { layers.clear(); }
+    // M
+    Size positions() const { return layers.empty() || !layers.front().defined() ? 0 : layers.front().size(1); }
 };
 
 // What decoding token by token carries.
 struct DecodeCache {
     std::vector<KeyValueCache> layers;
-    Size limit = 0;  // positions kept
+    std::vector<MixerCache> mixers;  // in place of the layers' keys and values, for models of mixers
+    Size limit = 0;                  // positions kept
 };
 
 struct LayerReport {
@@ -43,6 +48,10 @@ class LanguageModel : public Module {
     // Forward, 2 per multiply-add, visible pairs only, at context T and memory M.
     virtual FeedForward::Flops flops_per_token(Size T, Size M) const = 0;
     virtual Size active_parameters() const = 0;
+    // Positions that a window may have, those included that memory brings or the cache holds; 0: any number.
+    virtual Size most_positions() const { return 0; }
+    // How many of a window's first positions see each other, and not only what came before them: they carry no loss.
+    virtual Size prefix() const { return 0; }
 };
 
 }  // namespace nn

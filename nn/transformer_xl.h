@@ -1,10 +1,7 @@
 #pragma once
-#include "nn/language_model.h"
-#include "nn/layer_norm.h"
+#include "nn/block_model.h"
 #include "nn/xl_attention.h"
 
-#include <functional>
-#include <memory>
 #include <vector>
 
 namespace nn {
@@ -15,12 +12,9 @@ struct TransformerXlOptions {
     bool tied = false;  // the head is the embedding; then it has no bias either
 };
 
-// Makes the feed-forward of one block.
-using FeedForwardMaker = std::function<std::unique_ptr<FeedForward>(const LayerPlace& place)>;
-
 // The Transformer-XL of the σ-MoE paper: pre-norm blocks, memory of earlier inputs without gradient, learned attention scale
 // (Dai et al. 2019; sigma-moe.md 2.2, 3.1, 6).
-class TransformerXl final : public LanguageModel {
+class TransformerXl final : public BlockModel {
   public:
     TransformerXl(const TransformerXlOptions& options, const FeedForwardMaker& make_feed_forward);
 
@@ -39,15 +33,8 @@ class TransformerXl final : public LanguageModel {
         std::unique_ptr<FeedForward> feed_forward;
     };
 
-    Var embed(engine::Tape& tape, const Tensor& ids) const;
-    Var add_feed_forward(engine::Tape& tape, const Var& x_BTC, const Block& block, int layer, const RowContext& context,
-                         ModelResult& result) const;
-    Var logits(engine::Tape& tape, const Var& x_BTC) const;
-
-    TransformerXlOptions options_;
-    Parameter embedding_, head_, head_bias_;
+    Size heads_, head_size_;
     std::vector<std::unique_ptr<Block>> blocks_;
-    LayerNorm norm_;
     PositionTable positions_;
 };
 

@@ -92,3 +92,23 @@ TEST_CASE("the models of C4 and peS2o are those of WikiText-103, and the top-K r
             CHECK(parameters(row.configs.front()) == released);
     }
 }
+
+TEST_CASE("gMLP's three models have the parameters of its paper, and sMLP's experts over positions cost no FLOPs") {
+    struct Row {
+        const char *layers, *channels, *hidden;
+        double millions;
+    };
+    for (const Row& row : {Row{"48", "512", "3072", 130}, {"96", "768", "3072", 365}, {"144", "1024", "4096", 941}}) {
+        apps::Config config = apps::load_config("apps/configs/gmlp-base.toml");
+        apps::set_config(config, std::string("model.layers=") + row.layers);
+        apps::set_config(config, std::string("model.channels=") + row.channels);
+        apps::set_config(config, std::string("mixer.hidden=") + row.hidden);
+        INFO(parameters(config));
+        // To a million; the paper does not say what it counts beside the blocks.
+        CHECK(std::abs(static_cast<double>(parameters(config)) / 1e6 - row.millions) < 1);
+    }
+    apps::Config sparse = apps::load_config("apps/configs/smlp-small.toml"), dense = sparse;
+    apps::set_config(dense, "mixer.n_experts=1");
+    CHECK(parameters(sparse) - parameters(dense) == 6 * 7 * (512 * 512 + 512));
+    CHECK(apps::count_model(sparse, 50257).flops_per_token.forward == apps::count_model(dense, 50257).flops_per_token.forward);
+}

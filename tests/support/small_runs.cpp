@@ -128,11 +128,14 @@ streams = 2
 )";
 }
 
-void SmallRuns::set_feed_forward(const std::string& lines) const {
+void SmallRuns::set_model(const std::string& lines) const { replace("[model]", lines); }
+void SmallRuns::set_feed_forward(const std::string& lines) const { replace("[ffn]", "[ffn]\n" + lines); }
+
+void SmallRuns::replace(const std::string& section, const std::string& lines) const {
     std::stringstream text;
     text << std::ifstream(folder_ / "run.toml").rdbuf();
     std::string toml = text.str();
-    std::size_t begin = toml.find("[ffn]\n") + 6, end = toml.find("[train]");
+    std::size_t begin = toml.find(section), end = toml.find("[train]");
     std::ofstream(folder_ / "run.toml") << toml.replace(begin, end - begin, lines + "\n");
 }
 

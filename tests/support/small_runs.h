@@ -32,6 +32,8 @@ double peak_resident_bytes(const Arguments& arguments);
 class SmallRuns {
   public:
     SmallRuns();
+    // Puts other lines in place of the configuration's [model] and [ffn].
+    void set_model(const std::string& lines) const;
     // Puts other lines into the configuration's [ffn].
     void set_feed_forward(const std::string& lines) const;
     // `train` into `out` with more --set assignments.
@@ -39,6 +41,9 @@ class SmallRuns {
     std::filesystem::path operator/(const std::string& name) const { return folder_ / name; }
 
   private:
+    // From this section on, up to [train].
+    void replace(const std::string& section, const std::string& lines) const;
+
     TemporaryFolder folder_;
 };
 
