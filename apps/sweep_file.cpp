@@ -128,7 +128,8 @@ std::string checked_name(const Reader& reader) {
     return name;
 }
 
-// Sections of a table over a configuration. A method brings its own options: those of another are no longer meant.
+// Sections of a table over a configuration. A method brings its own options: those of another are no longer meant. A kind of model brings
+// its own blocks: attention, memory, feed-forward and mixer of another are no longer meant.
 void lay_over(Config& config, const toml::table& table) {
     toml::table sections;
     for (const auto& [name, node] : table) {
@@ -136,6 +137,13 @@ void lay_over(Config& config, const toml::table& table) {
     }
     if (sections["ffn"]["method"]) config.ffn.options = nn::OptionTable(config.ffn.options.where());
     if (sections["mixer"]["method"]) config.mixer.options = nn::OptionTable(config.mixer.options.where());
+    auto kind = sections["model"]["kind"].value<std::string>();
+    if (kind && *kind != config.model.kind) {
+        const Config::Model none;
+        config.model.heads = none.heads, config.model.head_size = none.head_size, config.model.rope = none.rope;
+        config.model.memory = none.memory, config.eval.memory = Config::Eval{}.memory;
+        config.ffn = {}, config.mixer = {};
+    }
     apply_config(config, sections);
 }
 

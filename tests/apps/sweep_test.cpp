@@ -54,6 +54,7 @@ TEST_CASE("a sweep finds the width of every kind of method that has the paramete
           "name = \"b\"\nsolve = \"n_experts\"\nffn = { method = \"switch\", expert_size = 5 }",
           "name = \"c\"\nffn = { method = \"topk\", k = 3 }", "name = \"d\"\nffn = { method = \"lorkm\", rank = 3, k = 4 }",
           "name = \"e\"\ntolerance = 8\nffn = { method = \"pkm\", heads = 2, k = 3, query_size = 6 }",
+          "name = \"m\"\nmultiple = 2\nmodel = { kind = \"gmlp\" }\nsolve = \"mixer.hidden\"",
           "name = \"f\"\nmultiple = 8\nffn = { method = \"gshard\", n_experts = 4 }",
           "name = \"g\"\nmatch = \"flops\"\nffn = { method = \"sigma-moe\", n_experts = 4, k = 2 }",
           "name = \"h\"\nmatch = \"flops\"\nreference = \"a\"\nffn = { method = \"dense\" }"}) {
@@ -68,7 +69,7 @@ TEST_CASE("a sweep finds the width of every kind of method that has the paramete
     nlohmann::json of;
     for (const nlohmann::json& row : document["rows"]) of[row["name"].get<std::string>()] = row;
     double parameters = of["dense"]["parameters"], flops = of["dense"]["flops_per_token"]["forward"];
-    for (const char* name : {"a", "b", "c", "d", "e", "f"}) {
+    for (const char* name : {"a", "b", "c", "d", "e", "f", "m"}) {
         double difference = 100 * (of[name]["parameters"].get<double>() - parameters) / parameters;
         CHECK(difference == doctest::Approx(of[name]["match"]["difference_percent"].get<double>()));
         CHECK(std::abs(difference) <= 8);
