@@ -3,6 +3,8 @@
 #include "engine/autograd/tape.h"
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
+#include "engine/base/visit.h"
+#include "engine/kernels/step_scalars.h"
 #include "engine/tensor/transfer.h"
 #include "moe/methods/table.h"
 #include "nn/parameter_store.h"
@@ -32,6 +34,15 @@ std::string text_of(const LayerShape& shape) {
     return text;
 }
 
+// Seed and step of the random numbers, where the exec finds them.
+Tensor give_scalars(Exec& exec) {
+    Tensor room = zeros(exec, {static_cast<Size>(sizeof(StepScalars) / sizeof(std::int32_t))}, Dtype::i32);
+    auto* scalars = static_cast<StepScalars*>(room.address());
+    visit_device(exec, [&]<class D>(D) { kernels::write_scalars<D>(exec, scalars, StepScalars{.seed = 1}); });
+    exec.scalars = scalars;
+    return room;
+}
+
 // Token ids, each as likely.
 Tensor random_ids(Exec& exec, Size count, Size vocab) {
     std::vector<std::int32_t> ids;
@@ -55,7 +66,7 @@ BenchCase layer(const char* method, const LayerShape& shape, Dtype dtype) {
         Tensor x = random_tensor(exec, {N, C}, dtype, 1), dy = random_tensor(exec, {N, C}, dtype, 2);
         nn::RowContext context;
         if (feed_forward->reads_token_ids()) context.token_ids_N = random_ids(exec, N, options.size("vocab"));
-        return [=, &exec] {
+        return [=, &exec, scalars = give_scalars(exec)] {
             store->begin_pass();
             Tape tape(exec);
             Var input(x, true);

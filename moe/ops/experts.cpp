@@ -81,9 +81,12 @@ struct ExpertsNode final : Node {
             drop<D, T>(exec, a);
             weight_gradient<D, T>(exec, w2, a.rows<T>(), dy, false, gate, groups);
         }
-        Tensor dgate_R(exec, gate_R.shape(), gate_R.dtype()), dlinear = glu ? Tensor(exec, hidden_RG.shape(), hidden_RG.dtype()) : Tensor();
-        engine::kernels::activation_backward<D, T>(exec, da.rows<T>(), glu ? dlinear.rows<T>() : Rows<T>{}, dgate_R.data<S>(), da.rows<T>(),
-                                                   hidden, linear, gate, kind);
+        // Gates of 1 are no function of anything: their gradient is not formed.
+        Tensor dgate_R = gates.needs_grad() ? Tensor(exec, gate_R.shape(), gate_R.dtype()) : Tensor();
+        Tensor dlinear = glu ? Tensor(exec, hidden_RG.shape(), hidden_RG.dtype()) : Tensor();
+        engine::kernels::activation_backward<D, T>(exec, da.rows<T>(), glu ? dlinear.rows<T>() : Rows<T>{},
+                                                   dgate_R.defined() ? dgate_R.data<S>() : nullptr, da.rows<T>(), hidden, linear, gate,
+                                                   kind);
         if (gates.needs_grad()) {
             Tensor dgates = Tensor(exec, {gates.shape().elements()}, gates.dtype()).reshaped(gates.shape());
             kernels::from_routed<D, S>(exec, dgates.data<S>(), dgate_R.data<S>(), groups.position, dgates.shape().elements());
