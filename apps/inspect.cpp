@@ -1,9 +1,9 @@
 // moegrad inspect: what a run's newest checkpoint holds, and how it chooses.
 #include "apps/command.h"
 #include "apps/inspection.h"
+#include "apps/model_factory.h"
 #include "engine/base/error.h"
 #include "engine/io/atomic_file.h"
-#include "moe/methods/table.h"
 
 #include <CLI/CLI.hpp>
 #include <iostream>
@@ -22,11 +22,8 @@ struct InspectArguments {
 int run_inspect(const InspectArguments& arguments) {
     LoadedRun run(arguments.run);
     Inspection inspection{.name = run.folder.name(), .path = run.folder.path().string(), .step = run.step};
-    inspection.method = run.config.ffn.method.empty() ? run.config.model.kind : run.config.ffn.method;
-    if (!run.config.ffn.method.empty()) {
-        std::string leak = moe::leak_note(moe::method_named(run.config.ffn.method), run.config.ffn.options);
-        if (!leak.empty()) inspection.notes.push_back(leak);
-    }
+    inspection.method = method_name(run.config);
+    inspection.notes = leak_notes(run.config);
     inspection.tensors = tensor_facts(run.folder.checkpoint(run.step));
     std::string path = arguments.data.empty() ? run.config.data.path : arguments.data;
     if (arguments.data.empty() && !fs::exists(path)) {

@@ -151,6 +151,22 @@ Size vocab_of(const Config& config, std::optional<Size> data_vocab) {
     return *config.model.vocab;
 }
 
+std::string method_name(const Config& config) {
+    if (config.model.kind == "transformer-xl" || config.model.kind == "gpt") return config.ffn.method;
+    return config.ffn.method.empty() ? config.model.kind : fmt::format("{} with {}", config.model.kind, config.ffn.method);
+}
+
+std::vector<std::string> leak_notes(const Config& config) {
+    std::vector<std::string> notes;
+    auto add = [&](const std::string& method, const nn::OptionTable& options) {
+        std::string note = moe::leak_note(moe::method_named(method), options);
+        if (!note.empty()) notes.push_back(note);
+    };
+    if (!config.ffn.method.empty()) add(config.ffn.method, config.ffn.options);
+    if (config.model.kind == "gmlp" || config.model.kind == "smlp") add(config.model.kind, config.mixer.options);
+    return notes;
+}
+
 Size context_of(const Config& config) { return required(config.data.context, "data.context"); }
 Size training_memory(const Config& config) {
     return config.model.memory.value_or(config.model.kind == "transformer-xl" ? context_of(config) : 0);

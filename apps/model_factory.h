@@ -14,6 +14,10 @@ std::unique_ptr<nn::LanguageModel> make_model(const Config& config, Size vocab, 
 
 // model.vocab, or the data's where the configuration leaves it out. Throws where the data hold ids that the model would not know.
 Size vocab_of(const Config& config, std::optional<Size> data_vocab);
+// "sigma-moe"; "smlp with base"; of a model without a feed-forward its kind.
+std::string method_name(const Config& config);
+// What a report must say of later positions that reach earlier ones; empty where none does.
+std::vector<std::string> leak_notes(const Config& config);
 Size context_of(const Config& config);
 // Positions remembered while training and while evaluating.
 Size training_memory(const Config& config);

@@ -189,7 +189,8 @@ void read_solve(SweepRow& row, const Reader& reader) {
     }
     row.solve = solve.empty() ? default_width(row.configs.front()) : solve.find('.') == std::string::npos ? "ffn." + solve : solve;
     for (const Config& config : row.configs) {
-        bool given = row.solve.starts_with("ffn.") && config.ffn.options.contains(row.solve.substr(4));
+        bool given = (row.solve.starts_with("ffn.") && config.ffn.options.contains(row.solve.substr(4))) ||
+                     (row.solve.starts_with("mixer.") && config.mixer.options.contains(row.solve.substr(6)));
         expect(!given, "sweep", "{} gives {}, which is to be found; hint: leave it out, or set solve = \"none\" or another option",
                reader.where, row.solve);
     }

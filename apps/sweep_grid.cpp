@@ -143,7 +143,7 @@ std::string grid_text(const std::vector<SweepSide>& sides) {
         std::string match =
             matched ? fmt::format("{:+.2f} % {} of {}", side.difference, row.match == Match::flops ? "FLOPs" : "parameters", row.reference)
                     : "-";
-        table.add({side.name(), side.config.ffn.method, width, fmt::format("{}", side.plan.parameters),
+        table.add({side.name(), method_name(side.config), width, fmt::format("{}", side.plan.parameters),
                    fmt::format("{}", side.plan.active_parameters), count_text(side.plan.flops_per_token.forward),
                    count_text(side.plan.flops_per_token.selector), match, fmt::format("{}", *side.config.train.steps),
                    bytes_text(static_cast<double>(side.plan.memory_total()))});

@@ -6,7 +6,6 @@
 #include "apps/report_summary.h"
 #include "apps/seed_groups.h"
 #include "apps/text_table.h"
-#include "moe/methods/table.h"
 
 #include <algorithm>
 #include <cmath>
@@ -49,9 +48,7 @@ Json balance_json(const std::vector<SweepRun>& runs) {
             {"unevenness", number(spread_of(runs, unevenness_of).mean)}};
 }
 
-std::string leaks_of(const Config& config) {
-    return config.ffn.method.empty() ? "" : moe::leak_note(moe::method_named(config.ffn.method), config.ffn.options);
-}
+std::string leaks_of(const Config& config) { return fmt::format("{}", fmt::join(leak_notes(config), "; ")); }
 
 Json spread_json(const ValueSpread& spread) {
     return {{"mean", number(spread.mean)}, {"deviation", number(spread.deviation)}, {"values", spread.values}};
@@ -100,8 +97,9 @@ Json side_json(const SweepSide& side, const SweepResult& result) {
             {"row", side.row->name},
             {"size", side.size},
             {"budget", side.budget > 0 ? Json(side.budget) : Json()},
-            {"method", side.config.ffn.method},
+            {"method", method_name(side.config)},
             {"options", options_json(side.config.ffn.options)},
+            {"mixer", options_json(side.config.mixer.options)},
             {"match", match_json(side)},
             {"parameters", side.plan.parameters},
             {"active_parameters", side.plan.active_parameters},

@@ -210,6 +210,28 @@ TEST_CASE("budgets set the steps of each size, and a run that diverges is not tr
     CHECK(again.errors.empty());
 }
 
+TEST_CASE("a model without feed-forwards is brought to the reference by its mixer, one with experts by these") {
+    SmallSweep sweep;
+    std::ofstream(sweep.runs / "mlp.toml") << "seed = 1\n[data]\npath = \"" << (sweep.runs / "data").string()
+                                           << "\"\ncontext = 12\n[model]\nchannels = 12\nlayers = 2\n[train]\nsteps = 2\nbatch = 4\n";
+    Arguments arguments{"sweep", (sweep.runs / "sweep.toml").string()};
+    std::ofstream(sweep.runs / "sweep.toml")
+        << "base = \"" << (sweep.runs / "mlp.toml").string() << "\"\nout = \"" << sweep.out().string() << "\"\n"
+        << kEqual << "[[row]]\nname = \"gmlp\"\nmodel = { kind = \"gmlp\" }\nmixer = { hidden = 40 }\n"
+        << "[[row]]\nname = \"gmlp-tanh\"\nmultiple = 2\nmodel = { kind = \"gmlp\" }\nmixer = { tanh = true }\n"
+        << "[[row]]\nname = \"smlp\"\ntolerance = 20\nmodel = { kind = \"smlp\" }\n"
+        << "mixer = { hidden = 16, n_experts = 2 }\nffn = { method = \"base\", n_experts = 2 }\n";
+    ProgramResult result = run_program(arguments);
+    INFO(result.errors);
+    REQUIRE(result.code == 0);
+    nlohmann::json rows = sweep.document()["rows"];
+    CHECK(rows[0]["method"] == "gmlp");
+    CHECK(rows[1]["match"]["solved"]["mixer.hidden"] == 40);
+    CHECK(rows[2]["match"]["solved"].contains("ffn.expert_size"));
+    CHECK(rows[2]["method"] == "smlp with base");
+    CHECK(rows[2]["leaks"] == true);
+}
+
 TEST_CASE("dry runs and lists write nothing") {
     SmallSweep sweep;
     for (const char* flag : {"--dry-run", "--list"}) {
