@@ -18,6 +18,7 @@ struct TrainArguments {
     std::vector<std::string> settings;
     std::optional<std::int64_t> stop_at;
     double rank_timeout = 600;
+    std::int64_t check_ranks = 0;
     bool dry_run = false, print_config = false;
 };
 
@@ -61,7 +62,7 @@ int run_train(const TrainArguments& arguments) {
         std::cout << config_text(config) << std::flush;
         return kDone;
     }
-    StopRules rules{.at_step = arguments.stop_at};
+    StopRules rules{.at_step = arguments.stop_at, .check_ranks = arguments.check_ranks};
     if (!arguments.time_limit.empty()) rules.after_seconds = parse_duration(arguments.time_limit);
     check_trainable(config);
     data::TokenStore store(config.data.path);
@@ -97,6 +98,8 @@ std::function<int()> add_train(CLI::App& app) {
     app.add_option("--init-from", arguments->init_from, "take weights by name from this run");
     app.add_option("--rank-timeout", arguments->rank_timeout, "seconds that ranks wait for a rank that does not answer (default: 600)")
         ->check(CLI::Range(1.0, 86400.0));
+    app.add_option("--check-ranks", arguments->check_ranks, "compare a hash of the ranks' weights every so many steps (default: never)")
+        ->check(CLI::PositiveNumber);
     app.footer("Keys of the configuration:\n" + config_help());
     return [arguments] { return run_train(*arguments); };
 }

@@ -4,6 +4,7 @@
 #include "apps/evaluate.h"
 #include "apps/generation.h"
 #include "apps/model_factory.h"
+#include "apps/rank_check.h"
 #include "apps/routing_metrics.h"
 #include "apps/signals.h"
 #include "apps/token_counts.h"
@@ -212,6 +213,8 @@ Outcome TrainingRun::train(const StopRules& rules) {
             break;
         }
         run_step((state_.step + 1) % t.log_every == 0);
+        drill_fault(exec_, *parameters_, state_.step);
+        if (due(rules.check_ranks)) check_equal_weights(exec_, *parameters_, state_.step);
         if (due(t.log_every)) log_step();
         if (due(t.eval_every)) evaluate();
         if (due(t.save_every)) save();

@@ -23,6 +23,7 @@ namespace apps {
 struct StopRules {
     std::optional<std::int64_t> at_step;
     std::optional<double> after_seconds;  // of this process
+    std::int64_t check_ranks = 0;         // every so many steps the ranks compare their weights; 0: never
 };
 
 enum class Outcome { finished, stopped };
