@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 
 #define OMPI_SKIP_MPICXX 1
 #define MPICH_SKIP_MPICXX 1
@@ -44,6 +45,7 @@ class Mpi final : public Transport {
         ProcessPlace own = process_place();
         places_.resize(static_cast<std::size_t>(size_));
         check(MPI_Allgather(&own, sizeof own, MPI_BYTE, places_.data(), sizeof own, MPI_BYTE, MPI_COMM_WORLD), "mpi");
+        if (local_size() <= static_cast<int>(std::thread::hardware_concurrency())) eager_ = std::chrono::milliseconds(2);
     }
     ~Mpi() override {
         if (!lost_) MPI_Finalize();
@@ -93,20 +95,19 @@ class Mpi final : public Transport {
         }
     }
 
-    // Asks MPI again and again instead of waiting inside it, which would last for ever where a rank is gone. First at once, soon leaving
-    // the core to others, after a while asleep in between.
+    // Asks MPI again and again instead of waiting inside it, which would last for ever where a rank is gone. At first without a pause where
+    // every rank has a core, then leaving the core to others, after a while asleep in between.
     void wait(std::string_view collective) {
         Clock::time_point begin = Clock::now(), last_look = begin;
-        for (int round = 0;; ++round) {
+        for (;;) {
             int done = 0;
             statuses_.resize(requests_.size());
             check(MPI_Testall(static_cast<int>(requests_.size()), requests_.data(), &done, statuses_.data()), collective);
             if (done != 0) return;
-            if (round < 200) continue;
-            sched_yield();
-            if (round % 64 != 0) continue;
             Clock::time_point now = Clock::now();
-            if (now - begin > std::chrono::milliseconds(20)) usleep(100);
+            if (now - begin < eager_) continue;
+            sched_yield();
+            if (now - begin > std::chrono::milliseconds(50)) usleep(100);
             if (now - last_look < std::chrono::milliseconds(20)) continue;
             last_look = now;
             look_for_lost(collective, std::chrono::duration<double>(now - begin).count());
@@ -133,6 +134,7 @@ class Mpi final : public Transport {
     }
 
     double patience_;
+    std::chrono::microseconds eager_{0};
     int rank_ = 0, size_ = 1;
     std::vector<ProcessPlace> places_;
     std::vector<MPI_Request> requests_;  // receives first
