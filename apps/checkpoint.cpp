@@ -1,12 +1,15 @@
 #include "apps/checkpoint.h"
 
+#include "apps/optimizer_files.h"
 #include "engine/base/error.h"
-#include "engine/comm/communicator.h"
+#include "engine/comm/agreement.h"
 #include "engine/io/atomic_file.h"
 #include "engine/io/manifest.h"
 #include "engine/io/safetensors.h"
 #include "engine/tensor/transfer.h"
 
+#include <algorithm>
+#include <optional>
 #include <set>
 
 namespace apps {
@@ -18,41 +21,48 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kModel = "model.safetensors";
-constexpr const char* kOptimizer = "optimizer-0-of-1.safetensors";
 constexpr const char* kState = "state.json";
 
-std::string memory_name(std::size_t pass, std::size_t layer) { return fmt::format("memory.{}.{}", pass, layer); }
-
-// All ranks' sequences, in order.
-Tensor gathered(Exec& exec, const Tensor& part_BMC) {
-    if (exec.communicator == nullptr) return part_BMC;
-    Tensor whole(exec, {part_BMC.size(0) * exec.communicator->size(), part_BMC.size(1), part_BMC.size(2)}, part_BMC.dtype());
-    exec.communicator->all_gather(exec, whole, part_BMC);
+// Every parameter's master values as one flat buffer on the first rank. Where ranks hold parts of them, the others send theirs, a window at
+// a time, into host memory: no device has room for all.
+Tensor whole_master(Exec& exec, const nn::ParameterStore& store) {
+    constexpr Size kWindow = Size{1} << 20;
+    const Tensor& own = store.master();
+    if (own.size(0) == store.flat_elements()) return own;
+    Communicator& communicator = *exec.communicator;
+    Size part = own.size(0);
+    Exec host;
+    Tensor whole = communicator.rank() == 0 ? Tensor(host, {communicator.size() * part}, own.dtype()) : Tensor();
+    for (Size first = 0; first < part; first += kWindow) {
+        Size count = std::min(kWindow, part - first);
+        Tensor all(exec, {communicator.size(), count}, own.dtype());
+        communicator.all_gather(exec, all, own.view_at(first, {1, count}, count));
+        if (communicator.rank() > 0) continue;
+        std::vector<float> values = to_host<float>(exec, all);
+        for (int rank = 0; rank < communicator.size(); ++rank) {
+            std::copy_n(values.begin() + rank * count, count, whole.data<float>() + rank * part + first);
+        }
+    }
     return whole;
 }
 
-void write_files(Exec& exec, const fs::path& folder, const nn::ParameterStore& store, const std::map<std::string, Tensor>& memories,
-                 const TrainingState& state) {
-    io::AtomicFolder target(folder);
-    io::SafetensorsWriter model, optimizer;
+void write_model(Exec& exec, const fs::path& path, const nn::ParameterStore& store, const Tensor& master) {
+    Exec host;
+    io::SafetensorsWriter model;
     for (const nn::ParameterStore::Place& place : store.places()) {
-        const std::string& name = place.parameter->name;
-        model.add(name, exec, store.view(store.master(), place));
-        optimizer.add("moment1." + name, exec, store.view(store.moment1(), place));
-        optimizer.add("moment2." + name, exec, store.view(store.moment2(), place));
+        model.add(place.parameter->name, master.device() == exec.device ? exec : host, store.view(master, place));
     }
     for (const nn::State* each : store.states()) model.add(each->name, exec, each->value);
-    for (const auto& [name, memory] : memories) optimizer.add(name, exec, memory);
-    model.write(target.partial() / kModel);
-    optimizer.write(target.partial() / kOptimizer);
+    model.write(path);
+}
+
+void write_state(const fs::path& path, const TrainingState& state) {
     nlohmann::ordered_json json{{"step", state.step},
                                 {"tokens", state.tokens},
                                 {"seconds", state.seconds},
                                 {"schedule_steps", state.schedule_steps},
                                 {"data", state.data}};
-    io::write_file(target.partial() / kState, json.dump(2) + "\n");
-    io::write_manifest(target.partial());
-    target.commit();
+    io::write_file(path, json.dump(2) + "\n");
 }
 
 std::set<std::string> expected_names(const nn::ParameterStore& store) {
@@ -62,22 +72,37 @@ std::set<std::string> expected_names(const nn::ParameterStore& store) {
     return names;
 }
 
-void load(Exec& exec, const io::SafetensorsFile& file, const std::string& name, const Tensor& to) {
-    copy(exec, to, file.read_tensor(exec, name, to.dtype(), to.shape()));
+void load(Exec& exec, const io::SafetensorsFile& file, nn::State& state) {
+    copy(exec, state.value, file.read_tensor(exec, state.name, state.dtype, state.shape));
+}
+
+void load(Exec& exec, const io::SafetensorsFile& file, nn::ParameterStore& store, const nn::ParameterStore::Place& place) {
+    const nn::Parameter& parameter = *place.parameter;
+    store.set_master(exec, place, file.read_tensor(exec, parameter.name, store.master().dtype(), parameter.shape));
 }
 
 }  // namespace
 
 void save_checkpoint(Exec& exec, const fs::path& folder, const nn::ParameterStore& store, const std::vector<nn::ModelMemory>& memories,
                      const TrainingState& state) {
-    std::map<std::string, Tensor> whole;
-    for (std::size_t pass = 0; pass < memories.size(); ++pass) {
-        for (std::size_t layer = 0; layer < memories[pass].layers.size(); ++layer) {
-            const Tensor& memory = memories[pass].layers[layer];
-            if (memory.defined()) whole[memory_name(pass, layer)] = gathered(exec, memory);
-        }
-    }
-    if (exec.communicator == nullptr || exec.communicator->rank() == 0) write_files(exec, folder, store, whole, state);
+    int rank = exec.communicator != nullptr ? exec.communicator->rank() : 0;
+    std::optional<io::AtomicFolder> target;
+    fs::path partial = folder.string() + std::string(io::kPartial);
+    agreed(exec, [&] {
+        if (rank == 0) target.emplace(folder);
+    });
+    Tensor master = whole_master(exec, store);
+    agreed(exec, [&] {
+        write_optimizer_file(exec, optimizer_file(partial, rank, rank_count(exec)), store, memories);
+        if (rank > 0) return;
+        write_model(exec, partial / kModel, store, master);
+        write_state(partial / kState, state);
+    });
+    agreed(exec, [&] {
+        if (rank > 0) return;
+        io::write_manifest(partial);
+        target->commit();
+    });
 }
 
 TrainingState read_state(const fs::path& checkpoint) {
@@ -95,43 +120,32 @@ void load_weights(Exec& exec, const fs::path& checkpoint, nn::ParameterStore& st
     for (const std::string& name : file.names()) {
         expect(expected.contains(name), "checkpoint", "{} holds a tensor that the model does not have: {}", file.path(), name);
     }
-    for (const nn::ParameterStore::Place& place : store.places()) {
-        load(exec, file, place.parameter->name, store.view(store.master(), place));
-    }
-    for (nn::State* state : store.states()) load(exec, file, state->name, state->value);
-    store.refresh_compute(exec);
+    for (const nn::ParameterStore::Place& place : store.places()) load(exec, file, store, place);
+    for (nn::State* state : store.states()) load(exec, file, *state);
+    store.share_values(exec);
 }
 
-void load_progress(Exec& exec, const fs::path& checkpoint, nn::ParameterStore& store, std::vector<nn::ModelMemory>& memories, int rank,
-                   int ranks) {
-    io::SafetensorsFile file = io::SafetensorsFile::open(checkpoint / kOptimizer);
-    for (const nn::ParameterStore::Place& place : store.places()) {
-        load(exec, file, "moment1." + place.parameter->name, store.view(store.moment1(), place));
-        load(exec, file, "moment2." + place.parameter->name, store.view(store.moment2(), place));
-    }
-    for (std::size_t pass = 0; pass < memories.size(); ++pass) {
-        memories[pass].clear();
-        for (std::size_t layer = 0; file.contains(memory_name(pass, layer)); ++layer) {
-            Tensor whole = file.read_tensor(exec, memory_name(pass, layer), store.dtype());
-            Size sequences = whole.size(0) / ranks;
-            Tensor part(exec, {sequences, whole.size(1), whole.size(2)}, whole.dtype());
-            copy(exec, part, whole.view_at(rank * sequences * whole.size(1) * whole.row_stride(), part.shape(), whole.row_stride()));
-            memories[pass].layers.push_back(part);
-        }
-    }
+void load_progress(Exec& exec, const fs::path& checkpoint, nn::ParameterStore& store, std::vector<nn::ModelMemory>& memories) {
+    OptimizerFiles files(checkpoint);
+    files.load_moments(exec, store);
+    files.load_memories(exec, store.dtype(), memories);
 }
 
 std::string load_matching_weights(Exec& exec, const fs::path& checkpoint, nn::ParameterStore& store) {
     io::SafetensorsFile file = io::SafetensorsFile::open(checkpoint / kModel);
     int taken = 0, fresh = 0;
-    auto take = [&](const std::string& name, const Tensor& to) {
-        bool same = file.contains(name) && file.shape(name) == to.shape();
-        if (same) load(exec, file, name, to);
+    auto has = [&](const std::string& name, const Shape& shape) {
+        bool same = file.contains(name) && file.shape(name) == shape;
         (same ? taken : fresh) += 1;
+        return same;
     };
-    for (const nn::ParameterStore::Place& place : store.places()) take(place.parameter->name, store.view(store.master(), place));
-    for (nn::State* state : store.states()) take(state->name, state->value);
-    store.refresh_compute(exec);
+    for (const nn::ParameterStore::Place& place : store.places()) {
+        if (has(place.parameter->name, place.parameter->shape)) load(exec, file, store, place);
+    }
+    for (nn::State* state : store.states()) {
+        if (has(state->name, state->shape)) load(exec, file, *state);
+    }
+    store.share_values(exec);
     expect(taken > 0, "train", "nothing in {} fits this model: no tensor has the same name and shape", file.path());
     return fmt::format("took {} tensors from {}; {} start fresh", taken, file.path(), fresh);
 }

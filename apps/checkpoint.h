@@ -19,20 +19,20 @@ struct TrainingState {
     std::string data;  // fingerprint of the tokens
 };
 
-// The whole run at a step, as a folder that appears at once: model.safetensors (master weights and states), optimizer-0-of-1.safetensors
-// (moments, and the memory of every pass and layer), state.json, manifest.json. Every rank calls it; the first writes.
+// The whole run at a step, as a folder that appears at once: model.safetensors (master weights and states, whole), a file of moments and
+// memories from every rank (optimizer_files.h), state.json, manifest.json. Every rank calls it; what fails on one fails on all.
 // `memories`: one a pass, this rank's sequences.
 void save_checkpoint(engine::Exec& exec, const std::filesystem::path& folder, const nn::ParameterStore& store,
                      const std::vector<nn::ModelMemory>& memories, const TrainingState& state);
 
 // Checks the manifest, then state.json.
 TrainingState read_state(const std::filesystem::path& checkpoint);
-// Weights and states, by name; a missing, extra or differently shaped tensor throws.
+// Weights and states, by name; a missing, extra or differently shaped tensor throws. Every rank calls it.
 void load_weights(engine::Exec& exec, const std::filesystem::path& checkpoint, nn::ParameterStore& store);
-// Moments, and this rank's part of the memories. `rank` of `ranks` holds rows [rank·B/ranks, …) of each memory.
+// Moments, and this rank's part of the memories, from however many ranks wrote them.
 void load_progress(engine::Exec& exec, const std::filesystem::path& checkpoint, nn::ParameterStore& store,
-                   std::vector<nn::ModelMemory>& memories, int rank, int ranks);
-// Takes what has the same name and shape; returns a line about what was taken and what stayed fresh.
+                   std::vector<nn::ModelMemory>& memories);
+// Takes what has the same name and shape; returns a line about what was taken and what stayed fresh. Every rank calls it.
 std::string load_matching_weights(engine::Exec& exec, const std::filesystem::path& checkpoint, nn::ParameterStore& store);
 
 }  // namespace apps

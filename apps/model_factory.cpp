@@ -177,6 +177,10 @@ engine::Dtype dtype_named(std::string_view name) {
     return name == "float64" ? engine::Dtype::f64 : name == "bfloat16" ? engine::Dtype::bf16 : engine::Dtype::f32;
 }
 
+nn::ParameterStore::Cut cut_of(const Config& config) {
+    return config.parallel.zero == 1 ? nn::ParameterStore::Cut::over_ranks : nn::ParameterStore::Cut::none;
+}
+
 nn::OptimizerOptions optimizer_options(const Config& config) {
     const Config::Train& t = config.train;
     return {.beta1 = t.beta1,

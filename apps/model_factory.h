@@ -24,5 +24,6 @@ Size training_memory(const Config& config);
 Size evaluation_memory(const Config& config);
 engine::Dtype dtype_named(std::string_view name);
 nn::OptimizerOptions optimizer_options(const Config& config);
+nn::ParameterStore::Cut cut_of(const Config& config);
 
 }  // namespace apps

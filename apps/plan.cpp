@@ -7,6 +7,7 @@
 #include "apps/step_layout.h"
 #include "data/token_store.h"
 #include "engine/base/error.h"
+#include "engine/comm/communicator.h"
 #include "engine/memory/pool.h"
 #include "nn/parameter_store.h"
 #include "nn/trainer.h"
@@ -45,15 +46,16 @@ Plan counted(const Config& config, nn::LanguageModel& model) {
 
 // One whole step on a device that only counts.
 void measure_step(const Config& config, nn::LanguageModel& model, Pool& pool, Plan& plan) {
-    Exec exec{.device = pool.device(), .pool = &pool};
-    StepLayout layout = step_layout(config, 0, static_cast<int>(config.parallel.ranks));
+    int ranks = static_cast<int>(config.parallel.ranks);
+    std::unique_ptr<Communicator> communicator = ranks > 1 ? dry_rank(ranks) : nullptr;
+    Exec exec{.device = pool.device(), .pool = &pool, .communicator = communicator.get()};
+    StepLayout layout = step_layout(config, 0, ranks);
     exec.shards = layout.shards_of_pass(0);
-    nn::ParameterStore store(exec, model, dtype_named(config.train.dtype), config.top.seed, true, nn::ParameterStore::Values::loaded);
-    auto bytes = [](const Tensor& tensor) { return tensor.bytes(); };
-    bool has_master = store.compute().address() != store.master().address();
-    plan.memory_bytes["parameters"] = bytes(store.master()) + (has_master ? bytes(store.compute()) : 0);
-    plan.memory_bytes["gradients"] = bytes(store.pass_gradient());
-    plan.memory_bytes["optimizer"] = bytes(store.moment1()) + bytes(store.moment2());
+    nn::ParameterStore store(exec, model, dtype_named(config.train.dtype), config.top.seed, true, nn::ParameterStore::Values::loaded,
+                             cut_of(config));
+    plan.memory_bytes["parameters"] = store.bytes_of_values();
+    plan.memory_bytes["gradients"] = store.pass_gradient().bytes();
+    plan.memory_bytes["optimizer"] = store.bytes_of_moments();
     nn::Trainer trainer(exec, model, store, optimizer_options(config), layout.passes);
     if (layout.passes > 1) plan.memory_bytes["gradients"] *= 2;
     std::vector<nn::ModelMemory> memories(static_cast<std::size_t>(layout.passes));

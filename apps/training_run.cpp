@@ -62,9 +62,9 @@ TrainingRun::TrainingRun(const Config& config, const RunFolder& folder, const da
       saved_step_(folder.latest()),
       model_(make_model(config, vocab_of(config, store.vocab()),
                         saved_step_ ? std::vector<std::int64_t>() : token_counts(config, store, vocab_of(config, store.vocab())))),
-      parameters_(
-          std::make_unique<nn::ParameterStore>(exec_, *model_, dtype_named(config.train.dtype), config.top.seed, true,
-                                               saved_step_ ? nn::ParameterStore::Values::loaded : nn::ParameterStore::Values::initial)),
+      parameters_(std::make_unique<nn::ParameterStore>(
+          exec_, *model_, dtype_named(config.train.dtype), config.top.seed, true,
+          saved_step_ ? nn::ParameterStore::Values::loaded : nn::ParameterStore::Values::initial, cut_of(config))),
       trainer_(std::make_unique<nn::Trainer>(exec_, *model_, *parameters_, optimizer_options(config), layout_.passes)),
       memories_(static_cast<std::size_t>(layout_.passes)) {
     for (nn::ModelMemory& memory : memories_) memory.limit = training_memory(config);
@@ -104,7 +104,7 @@ void TrainingRun::go_on(std::int64_t step) {
     expect(state_.data == fingerprint(data_), "train", "the data changed since the run began: {} has fingerprint {}, the run has {}",
            config_.data.path, fingerprint(data_), state_.data);
     load_weights(exec_, checkpoint, *parameters_);
-    load_progress(exec_, checkpoint, *parameters_, memories_, layout_.rank, layout_.ranks);
+    load_progress(exec_, checkpoint, *parameters_, memories_);
 }
 
 void TrainingRun::run_step(bool logs) {

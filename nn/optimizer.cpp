@@ -29,6 +29,29 @@ void expect_parts(const ParameterStore& store, const std::map<std::string, doubl
     }
 }
 
+// Some rows' columns [column, column + columns).
+struct Window {
+    Size row, rows, column, columns;
+};
+
+// Elements [first, last) of a padded table: the rest of a row that begins before, whole rows, the beginning of a row that ends after.
+std::vector<Window> windows(Size rows, Size columns, Size stride, Size first, Size last) {
+    std::vector<Window> result;
+    auto add = [&](Window window) {
+        if (window.rows > 0 && window.columns > 0) result.push_back(window);
+    };
+    Size row = first / stride, column = first % stride;
+    if (column > 0) {
+        add({row, row < rows ? 1 : 0, column, std::min(columns, last - row * stride) - column});
+        row += 1;
+    }
+    Size whole = std::max<Size>(0, std::min(last / stride, rows) - row);
+    add({row, whole, 0, columns});
+    row += whole;
+    add({row, row < rows ? 1 : 0, 0, std::min(columns, last - row * stride)});
+    return result;
+}
+
 }  // namespace
 
 Optimizer::Optimizer(Exec& exec, const ParameterStore& store, const OptimizerOptions& options) : options_(options) {
@@ -73,21 +96,31 @@ void Optimizer::update(Exec& exec, ParameterStore& store) {
         }
     });
     for (const Group& group : groups_) update_group(exec, store, group);
-    store.refresh_compute(exec);
+    store.share_values(exec);
 }
 
 void Optimizer::update_group(Exec& exec, ParameterStore& store, const Group& group) const {
     kernels::AdamwOptions options{options_.beta1, options_.beta2, options_.eps, group.lr_factor, group.decay};
+    ParameterStore::Range own = store.own_range();
+    Size first = std::max(group.offset, own.first), last = std::min(group.offset + group.elements, own.end());
+    if (first >= last) return;
     visit(exec, store.master().dtype(), [&]<class D, class S>(On<D, S>) {
         if constexpr (!std::is_same_v<S, bf16>) {
-            auto rows = [&](const Tensor& flat) { return store.view(flat, *group.table).template rows<S>(); };
-            auto start = [&](const Tensor& flat) { return flat.data<S>() + group.offset; };
-            if (group.table != nullptr) {
-                kernels::adamw_touched<D, S>(exec, rows(store.master()), rows(store.gradient()), rows(store.moment1()),
-                                             rows(store.moment2()), options);
-            } else {
-                kernels::adamw<D, S>(exec, start(store.master()), start(store.gradient()), start(store.moment1()), start(store.moment2()),
-                                     group.elements, options);
+            // Each buffer so that element i is that of the whole flat buffers.
+            auto master = [&](Size i) { return store.master().data<S>() + (i - store.first_of_master()); };
+            auto moment = [&](const Tensor& moments, Size i) { return moments.data<S>() + (i - own.first); };
+            if (group.table == nullptr) {
+                return kernels::adamw<D, S>(exec, master(first), store.gradient().data<S>() + first, moment(store.moment1(), first),
+                                            moment(store.moment2(), first), last - first, options);
+            }
+            Rows<S> gradient = store.view(store.gradient(), *group.table).template rows<S>();
+            for (const Window& window :
+                 windows(gradient.rows, gradient.columns, gradient.stride, first - group.offset, last - group.offset)) {
+                Size at = group.offset + window.row * gradient.stride + window.column;
+                auto rows = [&](S* begin) { return Rows<S>{begin, window.rows, window.columns, gradient.stride}; };
+                Rows<const S> whole{gradient.row(window.row), window.rows, gradient.columns, gradient.stride};
+                kernels::adamw_touched<D, S>(exec, rows(master(at)), whole, rows(moment(store.moment1(), at)),
+                                             rows(moment(store.moment2(), at)), window.column, options);
             }
         }
     });

@@ -1,6 +1,7 @@
 #include "nn/parameter_store.h"
 
 #include "engine/base/visit.h"
+#include "engine/comm/communicator.h"
 #include "engine/kernels/cast.h"
 #include "engine/kernels/elementwise.h"
 #include "engine/memory/memory_log.h"
@@ -17,14 +18,17 @@ namespace {
 
 constexpr Size kPlaceAlignment = 16;
 
+constexpr Size padded(Size elements) { return (elements + kPlaceAlignment - 1) / kPlaceAlignment * kPlaceAlignment; }
+
 Size padded_elements(const Shape& shape, Dtype dtype) {
     Size stride = shape.dims() <= 1 ? shape.columns() : row_stride_for(shape.columns(), dtype);
-    return (shape.rows() * stride + kPlaceAlignment - 1) / kPlaceAlignment * kPlaceAlignment;
+    return padded(shape.rows() * stride);
 }
 
 }  // namespace
 
-ParameterStore::ParameterStore(Exec& exec, Module& module, Dtype dtype, std::uint64_t seed, bool trains, Values values) : dtype_(dtype) {
+ParameterStore::ParameterStore(Exec& exec, Module& module, Dtype dtype, std::uint64_t seed, bool trains, Values values, Cut cut)
+    : dtype_(dtype) {
     MemoryScope scope("parameters");
     std::vector<Parameter*> parameters;
     module.collect("", parameters, states_);
@@ -34,18 +38,24 @@ ParameterStore::ParameterStore(Exec& exec, Module& module, Dtype dtype, std::uin
     Size all_uses = elements_;
     for (Parameter* use : uses) place(*use, uses_, all_uses);
     Dtype wide = sum_dtype(dtype);
-    master_ = zeros(exec, {elements_}, wide);
-    compute_ = dtype == wide ? master_ : zeros(exec, {elements_}, dtype);
+    Size ranks = cut == Cut::over_ranks ? rank_count(exec) : 1;
+    own_ = ranks > 1 ? range_of(exec.communicator->rank(), static_cast<int>(ranks)) : Range{0, elements_};
+    Size part = range_of(0, static_cast<int>(ranks)).elements;
+    master_is_cut_ = ranks > 1 && dtype != wide;
+    parts_ = zeros(exec, {ranks, part}, dtype);
+    compute_ = parts_.view_at(0, {elements_}, elements_);
+    master_ = dtype == wide ? compute_ : zeros(exec, {master_is_cut_ ? part : elements_}, wide);
     if (trains) {
         pass_gradient_ = zeros(exec, {all_uses}, wide);
         gradient_ = pass_gradient_.view_at(0, {elements_}, elements_);
-        moment1_ = zeros(exec, {elements_}, wide);
-        moment2_ = zeros(exec, {elements_}, wide);
+        moment1_ = zeros(exec, {part}, wide);
+        moment2_ = zeros(exec, {part}, wide);
     }
     for (const Place& place : places_) {
         Parameter& parameter = *place.parameter;
         if (values == Values::initial) {
-            copy_from_host(exec, view(master_, place), parameter.initial(parameter.shape, seed_for(seed, parameter.name)));
+            set_master(exec, place,
+                       from_host(exec, parameter.shape, wide, parameter.initial(parameter.shape, seed_for(seed, parameter.name))));
         }
         Tensor value = view(compute_, place);
         parameter.var = trains ? Var::parameter(value, view(gradient_, place)) : Var(value);
@@ -54,7 +64,7 @@ ParameterStore::ParameterStore(Exec& exec, Module& module, Dtype dtype, std::uin
         Tensor value = use.parameter->owner->var.value();
         use.parameter->var = trains ? Var::parameter(value, view(pass_gradient_, use)) : Var(value);
     }
-    refresh_compute(exec);
+    share_values(exec);
     for (State* state : states_) {
         if (is_floating(state->dtype)) state->dtype = wide;
         state->value = zeros(exec, state->shape, state->dtype);
@@ -66,6 +76,22 @@ void ParameterStore::place(Parameter& parameter, std::vector<Place>& places, Siz
     Size count = padded_elements(parameter.shape, dtype_);
     places.push_back({&parameter, elements, count});
     elements += count;
+}
+
+ParameterStore::Range ParameterStore::range_of(int rank, int ranks) const {
+    Size part = padded((elements_ + ranks - 1) / ranks), first = std::min(rank * part, elements_);
+    return {first, std::min(part, elements_ - first)};
+}
+
+ParameterStore::Range ParameterStore::values_of(const Place& place, const Range& range) const {
+    const Shape& shape = place.parameter->shape;
+    Size stride = view(gradient_, place).row_stride();
+    auto value_at = [&](Size element) {
+        Size within = std::clamp<Size>(element - place.offset, 0, place.elements);
+        return std::min(within / stride * shape.columns() + std::min(within % stride, shape.columns()), shape.elements());
+    };
+    Size first = value_at(range.first);
+    return {first, value_at(range.end()) - first};
 }
 
 Size ParameterStore::parameter_count() const {
@@ -101,10 +127,26 @@ void ParameterStore::add_uses(Exec& exec) {
     }
 }
 
-void ParameterStore::refresh_compute(Exec& exec) {
-    if (dtype_ != Dtype::bf16) return;
-    visit_device(exec, [&]<class D>(D) { kernels::cast<D, bf16, float>(exec, compute_.rows<bf16>(), master_.rows<float>()); });
+void ParameterStore::set_master(Exec& exec, const Place& place, const Tensor& value) {
+    if (!master_is_cut_) return copy(exec, view(master_, place), value);
+    Size first = std::max(place.offset, own_.first), last = std::min(place.offset + place.elements, own_.end());
+    if (first >= last) return;
+    Tensor whole = zeros(exec, {place.elements}, value.dtype());
+    copy(exec, view(whole.view_at(-place.offset, {elements_}, elements_), place), value);
+    copy(exec, master_.view_at(first - own_.first, {last - first}, last - first),
+         whole.view_at(first - place.offset, {last - first}, last - first));
 }
+
+void ParameterStore::share_values(Exec& exec) {
+    if (dtype_ == Dtype::bf16) {
+        Tensor to = compute_.view_at(own_.first, {own_.elements}, own_.elements), from = master_.view_at(0, to.shape(), own_.elements);
+        visit_device(exec, [&]<class D>(D) { kernels::cast<D, bf16, float>(exec, to.rows<bf16>(), from.rows<float>()); });
+    }
+    Size ranks = parts_.size(0);
+    if (ranks > 1) exec.communicator->all_gather(exec, parts_, parts_.row_range(exec.communicator->rank(), 1));
+}
+
+Size ParameterStore::bytes_of_values() const { return parts_.bytes() + (dtype_ == sum_dtype(dtype_) ? 0 : master_.bytes()); }
 
 void ParameterStore::advance_states() {
     for (State* state : states_) {

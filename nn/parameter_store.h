@@ -7,6 +7,10 @@ namespace nn {
 
 // All parameters of a model end to end in flat buffers: the copy that kernels compute with (dtype), master values, gradients and the two
 // moments of AdamW (Sum dtype). In float32 and float64 the copy is the master itself. Padding between rows stays zero.
+//
+// Cut over N ranks (ZeRO stage 1; Rajbhandari et al. 2020, section 5.1), a rank holds the moments of one N-th of the elements, and the
+// master values where they are not the copy; it updates that part and brings the others' into its copy. Elements are updated one by one, so
+// the cut changes no bit. The constructor and share_values are then collective.
 class ParameterStore {
   public:
     struct Place {
@@ -18,9 +22,18 @@ class ParameterStore {
     // `loaded`: zeros, for a caller that brings all values itself; drawing them would take as long as reading them.
     enum class Values { initial, loaded };
 
+    enum class Cut { none, over_ranks };
+
+    // Elements of the flat buffers.
+    struct Range {
+        Size first = 0, elements = 0;
+        Size end() const { return first + elements; }
+    };
+
     // Takes memory, binds every parameter's Var and state's tensor, and fills them.
     // `trains`: with gradients and moments; without, only values.
-    ParameterStore(engine::Exec& exec, Module& module, Dtype dtype, std::uint64_t seed, bool trains, Values values = Values::initial);
+    ParameterStore(engine::Exec& exec, Module& module, Dtype dtype, std::uint64_t seed, bool trains, Values values = Values::initial,
+                   Cut cut = Cut::none);
 
     const std::vector<Place>& places() const { return places_; }
     const std::vector<State*>& states() const { return states_; }
@@ -29,23 +42,37 @@ class ParameterStore {
     // Elements of a flat buffer, padding included.
     Size flat_elements() const { return elements_; }
 
+    // Whole, or own_range() where they are cut and not the copy.
     const Tensor& master() const { return master_; }
     const Tensor& compute() const { return compute_; }
     const Tensor& gradient() const { return gradient_; }
     // The gradients of all uses: those that gradient() holds, then further uses' of shared parameters. What a pass sums over its ranks.
     const Tensor& pass_gradient() const { return pass_gradient_; }
+    // Of own_range().
     const Tensor& moment1() const { return moment1_; }
     const Tensor& moment2() const { return moment2_; }
-    // A parameter's view of a flat buffer.
+    // Rank r's part of a cut over n ranks. The last ones may have less than the others, or nothing.
+    Range range_of(int rank, int ranks) const;
+    // What this rank updates: all, or its part of the cut.
+    Range own_range() const { return own_; }
+    // Where master() begins.
+    Size first_of_master() const { return master_is_cut_ ? own_.first : 0; }
+    Size bytes_of_values() const;
+    Size bytes_of_moments() const { return moment1_.bytes() + moment2_.bytes(); }
+    // A parameter's view of a whole flat buffer.
     Tensor view(const Tensor& flat, const Place& place) const;
+    // A parameter's elements within a range, as a range of its values in row-major order without padding.
+    Range values_of(const Place& place, const Range& range) const;
+    // New master values of a parameter, in the Sum dtype; share_values follows after the last.
+    void set_master(engine::Exec& exec, const Place& place, const Tensor& value);
 
     // Forgets all gradients, before a pass; and writes zeros where the pass left none, after it.
     void begin_pass();
     void end_pass(engine::Exec& exec);
     // After the ranks' sum: every further use's gradient joins its owner's.
     void add_uses(engine::Exec& exec);
-    // New master values were written: refreshes the compute copy.
-    void refresh_compute(engine::Exec& exec);
+    // New master values were written: refreshes the compute copy, the other ranks' parts too.
+    void share_values(engine::Exec& exec);
     // Every state that has a `next` takes it.
     void advance_states();
 
@@ -54,8 +81,11 @@ class ParameterStore {
 
     Dtype dtype_;
     Size elements_ = 0;
+    Range own_;
+    bool master_is_cut_ = false;
     std::vector<Place> places_, uses_;  // uses: places in pass_gradient
     std::vector<State*> states_;
+    Tensor parts_;  // compute_ as (ranks, a rank's elements), the last one's padded
     Tensor master_, compute_, gradient_, pass_gradient_, moment1_, moment2_;
 };
 

@@ -13,7 +13,8 @@ class Communicator {
     virtual ~Communicator() = default;
     virtual int rank() const = 0;
     virtual int size() const = 0;
-    // Rank r's `part` becomes rows [r·rows(part), (r+1)·rows(part)) of `whole` on every rank, bit for bit.
+    // Rank r's `part` becomes rows [r·rows(part), (r+1)·rows(part)) of `whole` on every rank, bit for bit. `part` may be those
+    // rows of this rank's `whole` themselves.
     virtual void all_gather(Exec& exec, const Tensor& whole, const Tensor& part) = 0;
     // Each rank holds the root of its subtree of micro-shards; afterwards all hold the root of the whole aligned tree, in the same bits
     // whatever the number of ranks (PROGRAMS, "A step").
@@ -23,6 +24,8 @@ class Communicator {
 };
 
 std::unique_ptr<Communicator> single_rank();
+// The first of `ranks` ranks on the dry device: nothing is sent (docs/adr/0003).
+std::unique_ptr<Communicator> dry_rank(int ranks);
 
 // Runs body(communicator) once per rank, as `ranks` ranks in this process that take turns: one runs while the others wait in a collective.
 // Rethrows the first rank's error after all have ended.

@@ -13,8 +13,23 @@ class Single final : public Communicator {
     bool any(bool here) override { return here; }
 };
 
+class Dry final : public Communicator {
+  public:
+    explicit Dry(int size) : size_(size) {}
+    int rank() const override { return 0; }
+    int size() const override { return size_; }
+    void all_gather(Exec&, const Tensor&, const Tensor&) override {}
+    void tree_sum(Exec&, const Tensor&) override {}
+    bool any(bool here) override { return here; }
+
+  private:
+    int size_;
+};
+
 }  // namespace
 
 std::unique_ptr<Communicator> single_rank() { return std::make_unique<Single>(); }
+
+std::unique_ptr<Communicator> dry_rank(int ranks) { return std::make_unique<Dry>(ranks); }
 
 }  // namespace engine

@@ -3,6 +3,7 @@
 #include "engine/kernels/elementwise.h"
 #include "engine/tensor/transfer.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -55,6 +56,11 @@ class Meeting {
             expect(!each.finished || each.rounds >= own.rounds, "virtual_ranks", "another rank ended while rank {} waited for it", rank);
         }
     }
+    // A round, after which nobody holds this rank's part any more: its memory's pool may go.
+    void leave(int rank) {
+        pass_round(rank);
+        ranks_[index(rank)].part = Tensor();
+    }
     std::exception_ptr error() const { return error_; }
 
   private:
@@ -92,27 +98,58 @@ class VirtualRank final : public Communicator {
         std::vector<Tensor> parts = meeting_.exchange(rank_, part, false);
         Size rows = part.shape().rows();
         for (int r = 0; r < size_; ++r) {
-            copy(exec, whole.view_at(r * rows * whole.row_stride(), part.shape(), part.row_stride()), parts[static_cast<std::size_t>(r)]);
+            const Tensor& from = parts[static_cast<std::size_t>(r)];
+            Tensor to = whole.view_at(r * rows * whole.row_stride(), part.shape(), part.row_stride());
+            if (to.address() != from.address()) copy(exec, to, from);
         }
-        meeting_.pass_round(rank_);
+        parts.clear();
+        meeting_.leave(rank_);
     }
 
+    // Each rank sums one slice, in its own tensor, and takes the other slices from the others: a block is all the memory that it takes.
     void tree_sum(Exec& exec, const Tensor& sum) override {
         std::vector<Tensor> parts = meeting_.exchange(rank_, sum, false);
-        Tensor total = tree(exec, parts, 0, size_);
+        for (const Range& block : blocks_of(sum, rank_)) {
+            std::vector<Tensor> leaves;
+            for (const Tensor& part : parts) leaves.push_back(view(part, block));
+            copy(exec, view(sum, block), tree(exec, leaves, 0, size_));
+        }
         meeting_.pass_round(rank_);
-        copy(exec, sum, total);
-        meeting_.pass_round(rank_);
+        for (int r = 0; r < size_; ++r) {
+            if (r == rank_) continue;
+            for (const Range& block : blocks_of(sum, r)) copy(exec, view(sum, block), view(parts[static_cast<std::size_t>(r)], block));
+        }
+        parts.clear();
+        meeting_.leave(rank_);
     }
 
     bool any(bool here) override {
         meeting_.exchange(rank_, Tensor(), here);
         bool result = meeting_.any();
-        meeting_.pass_round(rank_);
+        meeting_.leave(rank_);
         return result;
     }
 
   private:
+    // Elements of a tensor without padding between its rows; rows of one with.
+    struct Range {
+        Size first, count;
+    };
+    static bool is_dense(const Tensor& tensor) { return tensor.shape().rows() <= 1 || tensor.row_stride() == tensor.shape().columns(); }
+    static Tensor view(const Tensor& tensor, const Range& range) {
+        if (is_dense(tensor)) return tensor.view_at(range.first, {range.count}, range.count);
+        return tensor.view_at(range.first * tensor.row_stride(), {range.count, tensor.shape().columns()}, tensor.row_stride());
+    }
+    // What rank r sums.
+    std::vector<Range> blocks_of(const Tensor& tensor, int r) const {
+        constexpr Size kBlock = Size{1} << 16;
+        Size count = is_dense(tensor) ? tensor.shape().elements() : tensor.shape().rows(), slice = (count + size_ - 1) / size_;
+        Size block = is_dense(tensor) ? kBlock : std::max<Size>(1, kBlock / tensor.shape().columns()),
+             end = std::min(count, (r + 1) * slice);
+        std::vector<Range> blocks;
+        for (Size first = r * slice; first < end; first += block) blocks.push_back({first, std::min(block, end - first)});
+        return blocks;
+    }
     static Tensor tree(Exec& exec, const std::vector<Tensor>& parts, int first, int last) {
         if (last - first == 1) return parts[static_cast<std::size_t>(first)];
         int half = 1;

@@ -50,14 +50,14 @@ void adamw(Exec& exec, S* w, const S* g, S* m, S* v, Size n, const AdamwOptions&
 }
 
 template <class D, class S>
-void adamw_touched(Exec& exec, Rows<S> w, Rows<const S> g, Rows<S> m, Rows<S> v, const AdamwOptions& options) {
+void adamw_touched(Exec& exec, Rows<S> w, Rows<const S> g, Rows<S> m, Rows<S> v, Size column, const AdamwOptions& options) {
     constexpr Size kRows = 64;
     AdamwStep<S> step = step_of<S>(*exec.scalars, options);
     parallel_blocks(w.rows, kRows, [&](Size first, Size last) {
         for (Size r = first; r < last; ++r) {
             const S* row = g.row(r);
             if (std::any_of(row, row + g.columns, [](S value) { return value != S(0); })) {
-                step.run(w.row(r), row, m.row(r), v.row(r), 0, w.columns);
+                step.run(w.row(r), row + column, m.row(r), v.row(r), 0, w.columns);
             }
         }
     });
@@ -65,7 +65,7 @@ void adamw_touched(Exec& exec, Rows<S> w, Rows<const S> g, Rows<S> m, Rows<S> v,
 
 template void adamw<Here, float>(Exec&, float*, const float*, float*, float*, Size, const AdamwOptions&);
 template void adamw<Here, double>(Exec&, double*, const double*, double*, double*, Size, const AdamwOptions&);
-template void adamw_touched<Here, float>(Exec&, Rows<float>, Rows<const float>, Rows<float>, Rows<float>, const AdamwOptions&);
-template void adamw_touched<Here, double>(Exec&, Rows<double>, Rows<const double>, Rows<double>, Rows<double>, const AdamwOptions&);
+template void adamw_touched<Here, float>(Exec&, Rows<float>, Rows<const float>, Rows<float>, Rows<float>, Size, const AdamwOptions&);
+template void adamw_touched<Here, double>(Exec&, Rows<double>, Rows<const double>, Rows<double>, Rows<double>, Size, const AdamwOptions&);
 
 }  // namespace engine::kernels

@@ -23,12 +23,14 @@ __global__ void adamw_kernel(S* w, const S* g, S* m, S* v, Size n, AdamwOptions 
 
 // One block a row.
 template <class S>
-__global__ void adamw_touched_kernel(Rows<S> w, Rows<const S> g, Rows<S> m, Rows<S> v, AdamwOptions options, const StepScalars* scalars) {
+__global__ void adamw_touched_kernel(Rows<S> w, Rows<const S> g, Rows<S> m, Rows<S> v, Size column, AdamwOptions options,
+                                     const StepScalars* scalars) {
     Size r = blockIdx.x;
     S touched = 0;
     for (Size c = threadIdx.x; c < g.columns; c += blockDim.x) touched += g(r, c) != S(0) ? S(1) : S(0);
     if (block_sum(touched) == S(0)) return;
-    for (Size c = threadIdx.x; c < g.columns; c += blockDim.x) adamw_element(w(r, c), g(r, c), m(r, c), v(r, c), options, *scalars);
+    for (Size c = threadIdx.x; c < w.columns; c += blockDim.x)
+        adamw_element(w(r, c), g(r, column + c), m(r, c), v(r, c), options, *scalars);
 }
 
 }  // namespace ENGINE_DEVICE
@@ -42,14 +44,14 @@ void adamw(Exec& exec, S* w, const S* g, S* m, S* v, Size n, const AdamwOptions&
 }
 
 template <class D, class S>
-void adamw_touched(Exec& exec, Rows<S> w, Rows<const S> g, Rows<S> m, Rows<S> v, const AdamwOptions& options) {
+void adamw_touched(Exec& exec, Rows<S> w, Rows<const S> g, Rows<S> m, Rows<S> v, Size column, const AdamwOptions& options) {
     constexpr int kThreads = 128;
     if (w.rows == 0) return;
     launch("adamw_touched_kernel", adamw_touched_kernel<S>, dim3(static_cast<unsigned>(w.rows)), kThreads, 0, exec.stream, w, g, m, v,
-           options, exec.scalars);
+           column, options, exec.scalars);
 }
 
 template void adamw<Here, float>(Exec&, float*, const float*, float*, float*, Size, const AdamwOptions&);
-template void adamw_touched<Here, float>(Exec&, Rows<float>, Rows<const float>, Rows<float>, Rows<float>, const AdamwOptions&);
+template void adamw_touched<Here, float>(Exec&, Rows<float>, Rows<const float>, Rows<float>, Rows<float>, Size, const AdamwOptions&);
 
 }  // namespace engine::kernels

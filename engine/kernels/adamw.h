@@ -19,8 +19,9 @@ void adamw(Exec& exec, S* w, const S* g, S* m, S* v, Size n, const AdamwOptions&
 
 // The same for a table of which a step reads some rows: a row whose whole gradient is 0 keeps w, m and v, without decay; the corrections
 // count steps, not a row's updates ("lazy" Adam).
-//   w, g, m, v: (rows, C) of S · memory-bound: reads g once, and of touched rows what adamw reads and writes
+//   g: (rows, C) of S · w, m, v: (rows, c) of S, columns [column, column + c) of the table's: part of a row where ranks cut it
+//   memory-bound: reads g once, and of touched rows what adamw reads and writes
 template <class D, class S>
-void adamw_touched(Exec& exec, Rows<S> w, Rows<const S> g, Rows<S> m, Rows<S> v, const AdamwOptions& options);
+void adamw_touched(Exec& exec, Rows<S> w, Rows<const S> g, Rows<S> m, Rows<S> v, Size column, const AdamwOptions& options);
 
 }  // namespace engine::kernels

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <csignal>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -164,17 +165,18 @@ std::vector<nlohmann::json> metrics_of(const fs::path& run) {
 
 std::map<std::string, std::vector<double>> tensors_of(const fs::path& checkpoint) {
     std::map<std::string, std::vector<double>> tensors;
+    std::set<fs::path> files;
     for (const auto& entry : fs::directory_iterator(checkpoint)) {
-        if (entry.path().extension() != ".safetensors") continue;
-        auto file = engine::io::SafetensorsFile::open(entry.path());
+        if (entry.path().extension() == ".safetensors") files.insert(entry.path());
+    }
+    for (const fs::path& path : files) {
+        auto file = engine::io::SafetensorsFile::open(path);
+        std::string name_of_file = path.filename().string();
+        std::string key = name_of_file.starts_with("optimizer-") ? "optimizer" : name_of_file;
         for (const std::string& name : file.names()) {
-            std::vector<double>& values = tensors[entry.path().filename().string() + " " + name];
-            if (engine::is_floating(file.dtype(name))) {
-                values = file.read<double>(name);
-            } else {
-                std::vector<std::int32_t> whole = file.read<std::int32_t>(name);
-                values.assign(whole.begin(), whole.end());
-            }
+            std::vector<double>& whole = tensors[key + " " + name];
+            auto append = [&](const auto& piece) { whole.insert(whole.end(), piece.begin(), piece.end()); };
+            engine::is_floating(file.dtype(name)) ? append(file.read<double>(name)) : append(file.read<std::int32_t>(name));
         }
     }
     return tensors;

@@ -49,7 +49,7 @@ class SmallRuns {
 
 // metrics.jsonl without timings.
 std::vector<nlohmann::json> metrics_of(const std::filesystem::path& run);
-// Every tensor of a checkpoint's files, as bytes.
+// Every tensor of a checkpoint, as "model.safetensors NAME" or "optimizer NAME", however many ranks wrote it.
 std::map<std::string, std::vector<double>> tensors_of(const std::filesystem::path& checkpoint);
 
 }  // namespace tests

@@ -1,0 +1,157 @@
+#include "apps/optimizer_files.h"
+
+#include "engine/base/error.h"
+#include "engine/comm/communicator.h"
+#include "engine/tensor/transfer.h"
+
+#include <algorithm>
+
+namespace apps {
+
+using namespace engine;
+using nn::ParameterStore;
+using Range = ParameterStore::Range;
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string memory_name(std::size_t pass, std::size_t layer) { return fmt::format("memory.{}.{}", pass, layer); }
+
+Range overlap(const Range& a, const Range& b) {
+    Size first = std::max(a.first, b.first);
+    return {first, std::max<Size>(0, std::min(a.end(), b.end()) - first)};
+}
+
+// Calls f(value, element): the place's values of a range, and where in it they stand.
+template <class F>
+void for_values(const ParameterStore& store, const ParameterStore::Place& place, const Range& range, F&& f) {
+    Size columns = place.parameter->shape.columns(), stride = store.view(store.gradient(), place).row_stride();
+    Range values = store.values_of(place, range);
+    for (Size i = 0; i < values.elements; ++i) {
+        Size value = values.first + i;
+        f(static_cast<std::size_t>(i), static_cast<std::size_t>(place.offset + value / columns * stride + value % columns - range.first));
+    }
+}
+
+Tensor elements_of(const Tensor& moments, const ParameterStore& store, const Range& range) {
+    return moments.view_at(range.first - store.own_range().first, {range.elements}, range.elements);
+}
+
+// Whole, as it lies in memory; or a copy of the piece without padding.
+void add_moment(Exec& exec, io::SafetensorsWriter& writer, const std::string& name, const ParameterStore& store,
+                const ParameterStore::Place& place, const Tensor& moments, const Range& range) {
+    const Shape& shape = place.parameter->shape;
+    Range part = overlap({place.offset, place.elements}, range), values = store.values_of(place, part);
+    if (values.elements == 0) return;
+    if (values.elements == shape.elements()) {
+        Size stride = store.view(store.gradient(), place).row_stride();
+        return writer.add(name, exec, moments.view_at(place.offset - store.own_range().first, shape, stride));
+    }
+    auto add = [&]<class T>(T) {
+        std::vector<T> flat = to_host<T>(exec, elements_of(moments, store, part)), piece(static_cast<std::size_t>(values.elements));
+        for_values(store, place, part, [&](std::size_t value, std::size_t element) { piece[value] = flat[element]; });
+        writer.add(name, Shape{values.elements}, std::move(piece));
+    };
+    moments.dtype() == Dtype::f64 ? add(double{}) : add(float{});
+}
+
+// N, from the names of the files.
+int count_files(const fs::path& checkpoint) {
+    int count = 0;
+    for (const auto& entry : fs::directory_iterator(checkpoint)) {
+        std::string name = entry.path().filename().string();
+        count += name.starts_with("optimizer-") && name.ends_with(".safetensors") ? 1 : 0;
+    }
+    return count;
+}
+
+}  // namespace
+
+fs::path optimizer_file(const fs::path& checkpoint, int rank, int ranks) {
+    return checkpoint / fmt::format("optimizer-{}-of-{}.safetensors", rank, ranks);
+}
+
+void write_optimizer_file(Exec& exec, const fs::path& path, const ParameterStore& store, const std::vector<nn::ModelMemory>& memories) {
+    io::SafetensorsWriter writer;
+    int rank = exec.communicator != nullptr ? exec.communicator->rank() : 0;
+    Range range = store.range_of(rank, rank_count(exec));
+    for (const ParameterStore::Place& place : store.places()) {
+        add_moment(exec, writer, "moment1." + place.parameter->name, store, place, store.moment1(), range);
+        add_moment(exec, writer, "moment2." + place.parameter->name, store, place, store.moment2(), range);
+    }
+    for (std::size_t pass = 0; pass < memories.size(); ++pass) {
+        for (std::size_t layer = 0; layer < memories[pass].layers.size(); ++layer) {
+            const Tensor& memory = memories[pass].layers[layer];
+            if (memory.defined()) writer.add(memory_name(pass, layer), exec, memory);
+        }
+    }
+    writer.write(path);
+}
+
+OptimizerFiles::OptimizerFiles(const fs::path& checkpoint) {
+    int count = count_files(checkpoint);
+    expect(count > 0, "checkpoint", "{} holds no optimizer-RANK-of-N.safetensors", checkpoint.string());
+    for (int rank = 0; rank < count; ++rank) files_.push_back(io::SafetensorsFile::open(optimizer_file(checkpoint, rank, count)));
+}
+
+void OptimizerFiles::load_moments(Exec& exec, const ParameterStore& store) const {
+    for (const ParameterStore::Place& place : store.places()) {
+        load_moment(exec, "moment1." + place.parameter->name, store, place, store.moment1());
+        load_moment(exec, "moment2." + place.parameter->name, store, place, store.moment2());
+    }
+}
+
+void OptimizerFiles::load_moment(Exec& exec, const std::string& name, const ParameterStore& store, const ParameterStore::Place& place,
+                                 const Tensor& moments) const {
+    const Shape& shape = place.parameter->shape;
+    Range part = overlap({place.offset, place.elements}, store.own_range()), wanted = store.values_of(place, part);
+    auto load = [&]<class T>(T) {
+        std::vector<T> values(static_cast<std::size_t>(wanted.elements)), flat(static_cast<std::size_t>(part.elements), T(0));
+        Size before = 0;
+        for (const io::SafetensorsFile& file : files_) {
+            if (!file.contains(name)) continue;
+            Range piece{before, file.shape(name).elements()}, shared = overlap(piece, wanted);
+            before += piece.elements;
+            if (shared.elements == 0) continue;
+            std::vector<T> read = file.read<T>(name);
+            std::copy_n(read.begin() + (shared.first - piece.first), shared.elements, values.begin() + (shared.first - wanted.first));
+        }
+        expect(before == shape.elements(), "checkpoint", "{} has the wrong size: got {} values in {} files, expected {} for {}", name,
+               before, files_.size(), shape.elements(), shape.text());
+        for_values(store, place, part, [&](std::size_t value, std::size_t element) { flat[element] = values[value]; });
+        if (part.elements > 0) copy_from_host(exec, elements_of(moments, store, part), flat);
+    };
+    moments.dtype() == Dtype::f64 ? load(double{}) : load(float{});
+}
+
+void OptimizerFiles::load_memories(Exec& exec, Dtype dtype, std::vector<nn::ModelMemory>& memories) const {
+    for (std::size_t pass = 0; pass < memories.size(); ++pass) {
+        memories[pass].clear();
+        for (std::size_t layer = 0; files_[0].contains(memory_name(pass, layer)); ++layer) {
+            memories[pass].layers.push_back(memory(exec, memory_name(pass, layer), dtype));
+        }
+    }
+}
+
+Tensor OptimizerFiles::memory(Exec& exec, const std::string& name, Dtype dtype) const {
+    Size all = 0;
+    for (const io::SafetensorsFile& file : files_) all += file.shape(name)[0];
+    Shape shape = files_[0].shape(name);
+    Size own = all / rank_count(exec), before = 0;
+    Range wanted{exec.communicator != nullptr ? exec.communicator->rank() * own : 0, own};
+    Tensor result(exec, {own, shape[1], shape[2]}, dtype);
+    Size sequence = shape[1] * result.row_stride();
+    for (const io::SafetensorsFile& file : files_) {
+        Range piece{before, file.shape(name)[0]}, shared = overlap(piece, wanted);
+        before += piece.elements;
+        if (shared.elements == 0) continue;
+        Tensor read = file.read_tensor(exec, name, dtype, Shape{piece.elements, shape[1], shape[2]});
+        Shape rows{shared.elements, shape[1], shape[2]};
+        copy(exec, result.view_at((shared.first - wanted.first) * sequence, rows, result.row_stride()),
+             read.view_at((shared.first - piece.first) * sequence, rows, read.row_stride()));
+    }
+    return result;
+}
+
+}  // namespace apps
