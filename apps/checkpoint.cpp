@@ -105,8 +105,10 @@ void save_checkpoint(Exec& exec, const fs::path& folder, const nn::ParameterStor
     });
 }
 
-TrainingState read_state(const fs::path& checkpoint) {
-    io::verify_manifest(checkpoint);
+TrainingState read_state(Exec& exec, const fs::path& checkpoint) {
+    agreed(exec, [&] {
+        if (exec.communicator == nullptr || exec.communicator->rank() == 0) io::verify_manifest(checkpoint);
+    });
     fs::path file = checkpoint / kState;
     nlohmann::json json = nlohmann::json::parse(io::read_file(file), nullptr, false);
     try {

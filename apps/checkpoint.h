@@ -25,8 +25,8 @@ struct TrainingState {
 void save_checkpoint(engine::Exec& exec, const std::filesystem::path& folder, const nn::ParameterStore& store,
                      const std::vector<nn::ModelMemory>& memories, const TrainingState& state);
 
-// Checks the manifest, then state.json.
-TrainingState read_state(const std::filesystem::path& checkpoint);
+// Checks the manifest on the first rank, then reads state.json. Every rank calls it; where the manifest is wrong all throw.
+TrainingState read_state(engine::Exec& exec, const std::filesystem::path& checkpoint);
 // Weights and states, by name; a missing, extra or differently shaped tensor throws. Every rank calls it.
 void load_weights(engine::Exec& exec, const std::filesystem::path& checkpoint, nn::ParameterStore& store);
 // Moments, and this rank's part of the memories, from however many ranks wrote them.

@@ -89,7 +89,8 @@ std::vector<ConfigKey> make_keys() {
         resumable(key("parallel", "zero", &C::parallel, &P::zero, 0, 1, "1: optimizer state is cut over the ranks")),
         resumable(key("parallel", "expert", &C::parallel, &P::expert, 1, 1e6, "ranks that share the experts")),
         resumable(key("parallel", "table_shards", &C::parallel, &P::table_shards, 1, 1e6, "ranks that share a table of values")),
-        resumable(word("parallel", "reduction", &C::parallel, &P::reduction, {"exact", "fast"}, "exact: equal bits for any layout")),
+        resumable(word("parallel", "reduction", &C::parallel, &P::reduction, {"exact", "fast"},
+                       "exact: equal bits for any number of ranks; fast: equal to rounding only")),
     };
 }
 

@@ -44,7 +44,7 @@ LoadedRun::LoadedRun(const RunArguments& arguments)
               arguments.threads > 0 ? arguments.threads : config.train.threads),
       exec(runtime.exec()) {
     fs::path checkpoint = folder.checkpoint(step);
-    read_state(checkpoint);
+    read_state(exec, checkpoint);
     vocab = engine::io::SafetensorsFile::open(checkpoint / "model.safetensors").shape("embedding.w")[0];
     model = make_model(config, vocab);
     parameters = std::make_unique<nn::ParameterStore>(exec, *model, dtype_named(config.train.dtype), config.top.seed, false,

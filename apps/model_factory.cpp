@@ -181,6 +181,10 @@ nn::ParameterStore::Cut cut_of(const Config& config) {
     return config.parallel.zero == 1 ? nn::ParameterStore::Cut::over_ranks : nn::ParameterStore::Cut::none;
 }
 
+nn::Reduction reduction_of(const Config& config) {
+    return config.parallel.reduction == "fast" ? nn::Reduction::fast : nn::Reduction::exact;
+}
+
 nn::OptimizerOptions optimizer_options(const Config& config) {
     const Config::Train& t = config.train;
     return {.beta1 = t.beta1,

@@ -3,6 +3,7 @@
 #include "apps/config.h"
 #include "nn/language_model.h"
 #include "nn/optimizer.h"
+#include "nn/trainer.h"
 
 #include <memory>
 
@@ -25,5 +26,6 @@ Size evaluation_memory(const Config& config);
 engine::Dtype dtype_named(std::string_view name);
 nn::OptimizerOptions optimizer_options(const Config& config);
 nn::ParameterStore::Cut cut_of(const Config& config);
+nn::Reduction reduction_of(const Config& config);
 
 }  // namespace apps

@@ -1,7 +1,7 @@
 #include "apps/optimizer_files.h"
 
 #include "engine/base/error.h"
-#include "engine/comm/communicator.h"
+#include "engine/comm/shares.h"
 #include "engine/tensor/transfer.h"
 
 #include <algorithm>
@@ -138,9 +138,10 @@ Tensor OptimizerFiles::memory(Exec& exec, const std::string& name, Dtype dtype) 
     Size all = 0;
     for (const io::SafetensorsFile& file : files_) all += file.shape(name)[0];
     Shape shape = files_[0].shape(name);
-    Size own = all / rank_count(exec), before = 0;
-    Range wanted{exec.communicator != nullptr ? exec.communicator->rank() * own : 0, own};
-    Tensor result(exec, {own, shape[1], shape[2]}, dtype);
+    Shards share = own_share(exec);
+    Size a_shard = all / share.total, before = 0;
+    Range wanted{share.first * a_shard, share.count * a_shard};
+    Tensor result(exec, {wanted.elements, shape[1], shape[2]}, dtype);
     Size sequence = shape[1] * result.row_stride();
     for (const io::SafetensorsFile& file : files_) {
         Range piece{before, file.shape(name)[0]}, shared = overlap(piece, wanted);

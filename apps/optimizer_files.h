@@ -26,7 +26,7 @@ class OptimizerFiles {
 
     // What of the moments this rank holds.
     void load_moments(engine::Exec& exec, const nn::ParameterStore& store) const;
-    // The memories of this rank's sequences, B/ranks of each memory's B.
+    // The memories of this rank's sequences, its share of exec.shards.total of each memory.
     void load_memories(engine::Exec& exec, engine::Dtype dtype, std::vector<nn::ModelMemory>& memories) const;
 
   private:

@@ -7,7 +7,7 @@
 #include "apps/step_layout.h"
 #include "data/token_store.h"
 #include "engine/base/error.h"
-#include "engine/comm/communicator.h"
+#include "engine/comm/traffic.h"
 #include "engine/memory/pool.h"
 #include "nn/parameter_store.h"
 #include "nn/trainer.h"
@@ -44,23 +44,36 @@ Plan counted(const Config& config, nn::LanguageModel& model) {
     return plan;
 }
 
+// The first of those with the most sequences.
+int busiest_rank(const Config& config, int ranks) {
+    int busiest = 0;
+    for (int rank = 1; rank < ranks; ++rank) {
+        if (step_layout(config, rank, ranks).sequences > step_layout(config, busiest, ranks).sequences) busiest = rank;
+    }
+    return busiest;
+}
+
 // One whole step on a device that only counts.
 void measure_step(const Config& config, nn::LanguageModel& model, Pool& pool, Plan& plan) {
     int ranks = static_cast<int>(config.parallel.ranks);
-    std::unique_ptr<Communicator> communicator = ranks > 1 ? dry_rank(ranks) : nullptr;
-    Exec exec{.device = pool.device(), .pool = &pool, .communicator = communicator.get()};
-    StepLayout layout = step_layout(config, 0, ranks);
+    int rank = busiest_rank(config, ranks);
+    std::unique_ptr<Communicator> silent = dry_rank(rank, ranks);
+    CountedRanks counted(*silent);
+    Exec exec{.device = pool.device(), .pool = &pool, .communicator = ranks > 1 ? &counted : nullptr};
+    StepLayout layout = step_layout(config, rank, ranks);
     exec.shards = layout.shards_of_pass(0);
     nn::ParameterStore store(exec, model, dtype_named(config.train.dtype), config.top.seed, true, nn::ParameterStore::Values::loaded,
                              cut_of(config));
     plan.memory_bytes["parameters"] = store.bytes_of_values();
     plan.memory_bytes["gradients"] = store.pass_gradient().bytes();
     plan.memory_bytes["optimizer"] = store.bytes_of_moments();
-    nn::Trainer trainer(exec, model, store, optimizer_options(config), layout.passes);
+    nn::Trainer trainer(exec, model, store, optimizer_options(config), layout.passes, reduction_of(config));
     if (layout.passes > 1) plan.memory_bytes["gradients"] *= 2;
     std::vector<nn::ModelMemory> memories(static_cast<std::size_t>(layout.passes));
     // The second step has memory of the first.
+    Traffic before;
     for (int step = 0; step < 2; ++step) {
+        before = counted.traffic();
         trainer.begin(config.top.seed, step, config.train.lr);
         for (int pass = 0; pass < layout.passes; ++pass) {
             nn::ModelMemory& memory = memories[static_cast<std::size_t>(pass)];
@@ -71,6 +84,8 @@ void measure_step(const Config& config, nn::LanguageModel& model, Pool& pool, Pl
         }
         trainer.finish();
     }
+    plan.communication_bytes["gradients"] = counted.traffic().sums - before.sums;
+    plan.communication_bytes["gathers"] = counted.traffic().gathers - before.gathers;
     Size held = 0;
     for (const auto& [kind, size] : plan.memory_bytes) held += size;
     plan.memory_bytes["activations"] = static_cast<Size>(pool.peak_bytes()) - held;
@@ -121,7 +136,8 @@ nlohmann::ordered_json plan_json(const Plan& plan) {
             {"parameters_by_part", plan.parameters_by_part},
             {"flops_per_token", {{"forward", plan.flops_per_token.forward}, {"selector", plan.flops_per_token.selector}}},
             {"tokens_per_step", plan.tokens_per_step},
-            {"memory_bytes", memory}};
+            {"memory_bytes", memory},
+            {"communication_bytes", plan.communication_bytes}};
 }
 
 std::string plan_text(const Plan& plan) {
@@ -134,6 +150,9 @@ std::string plan_text(const Plan& plan) {
     text += fmt::format("memory a rank     {}\n", bytes_text(static_cast<double>(plan.memory_total())));
     for (const auto& [kind, size] : plan.memory_bytes)
         text += fmt::format("  {:<15} {:>12}\n", kind, bytes_text(static_cast<double>(size)));
+    for (const auto& [kind, size] : plan.communication_bytes) {
+        if (size > 0) text += fmt::format("a step sends      {} of {}\n", bytes_text(static_cast<double>(size)), kind);
+    }
     return text;
 }
 

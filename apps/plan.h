@@ -16,6 +16,8 @@ struct Plan {
     Size tokens_per_step = 0;
     // Bytes by kind, per rank: parameters, gradients, optimizer, activations (what a step holds at its peak beside the others).
     std::map<std::string, Size> memory_bytes;
+    // Bytes that leave a rank in a step: gradients, gathers (of parameters, of a pass's statistics and choices).
+    std::map<std::string, Size> communication_bytes;
     Size memory_total() const;
 };
 

@@ -2,6 +2,7 @@
 
 #include "apps/model_factory.h"
 #include "engine/base/error.h"
+#include "engine/comm/shares.h"
 
 namespace apps {
 
@@ -9,7 +10,12 @@ using engine::expect;
 
 namespace {
 
-bool is_power_of_two(Size value) { return (value & (value - 1)) == 0; }
+// The largest that cuts the pass into at least `ranks` micro-shards.
+Size largest_micro_batch(Size pass, Size ranks) {
+    Size micro = pass / ranks;
+    while (pass % micro != 0) --micro;
+    return micro;
+}
 
 }  // namespace
 
@@ -18,21 +24,24 @@ StepLayout step_layout(const Config& config, int rank, int ranks) {
     expect(train.batch.has_value(), "config", "train.batch must be given; hint: pass --set train.batch=…");
     Size batch = *train.batch, passes = train.accumulate;
     expect(batch % passes == 0, "config", "train.batch must be a multiple of train.accumulate: got {} and {}", batch, passes);
-    Size pass = batch / passes, micro = train.micro_batch.value_or(pass);
+    bool exact = config.parallel.reduction == "exact";
+    Size pass = batch / passes, whole = exact || pass % ranks != 0 ? pass : pass / ranks, micro = train.micro_batch.value_or(whole);
     expect(pass % micro == 0, "config", "a pass must be whole micro-shards: got {} sequences a pass and train.micro_batch = {}", pass,
            micro);
     Size shards = pass / micro;
-    expect(ranks == 1 || (shards % ranks == 0 && is_power_of_two(shards / ranks)), "config",
-           "micro-shards must be shared equally, each rank a power of two of them: got {} micro-shards and {} ranks; hint: set "
-           "train.micro_batch to {}",
-           shards, ranks, pass % ranks == 0 ? pass / ranks : 1);
+    expect(ranks <= shards, "config", "there must be a micro-shard for each rank: got {} micro-shards and {} ranks; hint: {}", shards,
+           ranks,
+           ranks <= pass ? fmt::format("set train.micro_batch to {}", largest_micro_batch(pass, ranks))
+                         : fmt::format("a pass of {} sequences takes at most as many ranks", pass));
+    engine::Shards share = engine::share_of(rank, ranks, static_cast<int>(shards));
     return {.context = context_of(config),
             .passes = static_cast<int>(passes),
             .pass_sequences = pass,
-            .shards = static_cast<int>(shards),
+            .share = share,
+            .micro_batch = micro,
             .rank = rank,
             .ranks = ranks,
-            .sequences = pass / ranks};
+            .sequences = share.count * micro};
 }
 
 }  // namespace apps

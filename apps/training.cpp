@@ -49,8 +49,8 @@ void check_trainable(const Config& config) {
     expect(config.train.steps.has_value(), "config", "train.steps must be given; hint: pass --set train.steps=…");
     const Config::Parallel& parallel = config.parallel;
     expect(!config.train.recompute, "config", "train.recompute is not built yet; hint: train.accumulate takes less memory, too");
-    expect(parallel.expert == 1 && parallel.table_shards == 1 && parallel.reduction == "exact", "config",
-           "parallel.expert, table_shards and reduction are not built yet; hint: leave them out");
+    expect(parallel.expert == 1 && parallel.table_shards == 1, "config",
+           "parallel.expert and table_shards are not built yet; hint: leave them out");
     expect(!config.data.path.empty(), "config", "data.path must be given; hint: make one with `moegrad prepare`");
 }
 

@@ -9,7 +9,7 @@
 #include "apps/signals.h"
 #include "apps/token_counts.h"
 #include "engine/base/error.h"
-#include "engine/comm/communicator.h"
+#include "engine/comm/shares.h"
 #include "engine/io/atomic_file.h"
 #include "engine/io/manifest.h"
 #include "engine/tensor/transfer.h"
@@ -44,8 +44,8 @@ template <class T>
 std::vector<T> all_rows(Exec& exec, const Tensor& part) {
     if (exec.communicator == nullptr) return to_host<T>(exec, part);
     Tensor rows = part.reshaped({part.shape().rows(), part.shape().columns()});
-    Tensor whole(exec, {rows.size(0) * exec.communicator->size(), rows.size(1)}, part.dtype());
-    exec.communicator->all_gather(exec, whole, rows);
+    Tensor whole(exec, {rows_of_pass(exec, rows.size(0)), rows.size(1)}, part.dtype());
+    gather_shares(exec, whole, rows);
     return to_host<T>(exec, whole);
 }
 
@@ -65,8 +65,10 @@ TrainingRun::TrainingRun(const Config& config, const RunFolder& folder, const da
       parameters_(std::make_unique<nn::ParameterStore>(
           exec_, *model_, dtype_named(config.train.dtype), config.top.seed, true,
           saved_step_ ? nn::ParameterStore::Values::loaded : nn::ParameterStore::Values::initial, cut_of(config))),
-      trainer_(std::make_unique<nn::Trainer>(exec_, *model_, *parameters_, optimizer_options(config), layout_.passes)),
+      trainer_(
+          std::make_unique<nn::Trainer>(exec_, *model_, *parameters_, optimizer_options(config), layout_.passes, reduction_of(config))),
       memories_(static_cast<std::size_t>(layout_.passes)) {
+    exec_.shards = layout_.shards_of_pass(0);
     for (nn::ModelMemory& memory : memories_) memory.limit = training_memory(config);
     schedule_ = {.kind = nn::parse_schedule(config.train.schedule), .peak = config.train.lr, .warmup = config.train.warmup};
     if (saved_step_) {
@@ -93,14 +95,14 @@ void TrainingRun::start(const std::optional<fs::path>& init_from) {
     RunFolder other(*init_from);
     std::optional<std::int64_t> step = other.latest();
     expect(step.has_value(), "train", "--init-from names no run with a checkpoint: {}", init_from->string());
-    read_state(other.checkpoint(*step));
+    read_state(exec_, other.checkpoint(*step));
     std::string taken = load_matching_weights(exec_, other.checkpoint(*step), *parameters_);
     if (is_first()) fmt::print(stderr, "{}\n", taken);
 }
 
 void TrainingRun::go_on(std::int64_t step) {
     fs::path checkpoint = folder_.checkpoint(step);
-    state_ = read_state(checkpoint);
+    state_ = read_state(exec_, checkpoint);
     expect(state_.data == fingerprint(data_), "train", "the data changed since the run began: {} has fingerprint {}, the run has {}",
            config_.data.path, fingerprint(data_), state_.data);
     load_weights(exec_, checkpoint, *parameters_);

@@ -1,7 +1,7 @@
 #include "nn/trainer.h"
 
 #include "engine/base/visit.h"
-#include "engine/comm/communicator.h"
+#include "engine/comm/shares.h"
 #include "engine/kernels/elementwise.h"
 #include "engine/ops/cross_entropy.h"
 #include "engine/tensor/transfer.h"
@@ -22,8 +22,9 @@ double tree_sum(const std::vector<double>& values, std::size_t first, std::size_
 
 }  // namespace
 
-Trainer::Trainer(Exec& exec, LanguageModel& model, ParameterStore& store, const OptimizerOptions& options, int accumulate)
-    : exec_(exec), model_(model), store_(store), optimizer_(exec, store, options), accumulate_(accumulate) {
+Trainer::Trainer(Exec& exec, LanguageModel& model, ParameterStore& store, const OptimizerOptions& options, int accumulate,
+                 Reduction reduction)
+    : exec_(exec), model_(model), store_(store), optimizer_(exec, store, options), accumulate_(accumulate), reduction_(reduction) {
     if (accumulate > 1) accumulated_ = zeros(exec, {store.flat_elements()}, store.gradient().dtype());
 }
 
@@ -46,10 +47,14 @@ std::vector<LayerReport> Trainer::pass(const Tensor& ids_BT, const Tensor& targe
     store_.end_pass(exec_);
 
     if (exec_.communicator != nullptr) {
-        exec_.communicator->tree_sum(exec_, store_.pass_gradient());
-        Tensor all(exec_, {shard_sums.shape().elements() * exec_.communicator->size()}, shard_sums.dtype());
-        Tensor all_rows = all.reshaped({exec_.communicator->size(), shard_sums.shape().elements()});
-        exec_.communicator->all_gather(exec_, all_rows, shard_sums.reshaped({1, shard_sums.shape().elements()}));
+        if (reduction_ == Reduction::exact) {
+            exec_.communicator->tree_sum(exec_, store_.pass_gradient());
+        } else {
+            exec_.communicator->plain_sum(exec_, store_.pass_gradient());
+        }
+        Size own = shard_sums.shape().elements(), count = rows_of_pass(exec_, own);
+        Tensor all(exec_, {count}, shard_sums.dtype());
+        gather_shares(exec_, all.reshaped({count, 1}), shard_sums.reshaped({own, 1}));
         shard_sums = all;
     }
     store_.add_uses(exec_);

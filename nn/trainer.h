@@ -16,12 +16,17 @@ struct StepReport {
     std::map<std::string, double> balance;  // unweighted, summed over layers, mean over passes
 };
 
+// How the ranks' gradients become one: along the aligned tree, the same bits for any number of ranks; or in the communicator's fastest
+// order.
+enum class Reduction { exact, fast };
+
 // One training step (PROGRAMS, "A step"): accumulate passes of forward, backward and reduction, then clip and update.
 // A rank calls begin, pass × accumulate, finish; every rank the same.
 class Trainer {
   public:
     // `batch` sequences of the whole step over all ranks.
-    Trainer(engine::Exec& exec, LanguageModel& model, ParameterStore& store, const OptimizerOptions& options, int accumulate);
+    Trainer(engine::Exec& exec, LanguageModel& model, ParameterStore& store, const OptimizerOptions& options, int accumulate,
+            Reduction reduction = Reduction::exact);
 
     void begin(std::uint64_t seed, std::int64_t step, double learning_rate);
     // ids, targets (B,T) int32 of this rank's sequences; the step has `step_tokens` scored tokens over all ranks and passes.
@@ -37,6 +42,7 @@ class Trainer {
     ParameterStore& store_;
     Optimizer optimizer_;
     int accumulate_;
+    Reduction reduction_;
     int passes_ = 0;
     Tensor accumulated_;
     std::vector<Tensor> pass_losses_;  // (shards of the pass) each

@@ -17,15 +17,18 @@ class Communicator {
     // rows of this rank's `whole` themselves.
     virtual void all_gather(Exec& exec, const Tensor& whole, const Tensor& part) = 0;
     // Each rank holds the root of its subtree of micro-shards; afterwards all hold the root of the whole aligned tree, in the same bits
-    // whatever the number of ranks (PROGRAMS, "A step").
+    // whatever the number of ranks (PROGRAMS, "A step"; shares.h).
     virtual void tree_sum(Exec& exec, const Tensor& sum) = 0;
+    // A sum over ranks in whatever order is fastest, the same on all of them; another number of ranks gives other bits
+    // (parallel.reduction = "fast").
+    virtual void plain_sum(Exec& exec, const Tensor& sum) { tree_sum(exec, sum); }
     // True on every rank if any rank says true: how ranks agree on signals and failures.
     virtual bool any(bool here) = 0;
 };
 
 std::unique_ptr<Communicator> single_rank();
-// The first of `ranks` ranks on the dry device: nothing is sent (docs/adr/0003).
-std::unique_ptr<Communicator> dry_rank(int ranks);
+// One of `ranks` ranks on the dry device: nothing is sent (docs/adr/0003).
+std::unique_ptr<Communicator> dry_rank(int rank, int ranks);
 
 // Runs body(communicator) once per rank, as `ranks` ranks in this process that take turns: one runs while the others wait in a collective.
 // Rethrows the first rank's error after all have ended.

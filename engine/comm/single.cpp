@@ -15,21 +15,21 @@ class Single final : public Communicator {
 
 class Dry final : public Communicator {
   public:
-    explicit Dry(int size) : size_(size) {}
-    int rank() const override { return 0; }
+    Dry(int rank, int size) : rank_(rank), size_(size) {}
+    int rank() const override { return rank_; }
     int size() const override { return size_; }
     void all_gather(Exec&, const Tensor&, const Tensor&) override {}
     void tree_sum(Exec&, const Tensor&) override {}
     bool any(bool here) override { return here; }
 
   private:
-    int size_;
+    int rank_, size_;
 };
 
 }  // namespace
 
 std::unique_ptr<Communicator> single_rank() { return std::make_unique<Single>(); }
 
-std::unique_ptr<Communicator> dry_rank(int ranks) { return std::make_unique<Dry>(ranks); }
+std::unique_ptr<Communicator> dry_rank(int rank, int ranks) { return std::make_unique<Dry>(rank, ranks); }
 
 }  // namespace engine

@@ -1,5 +1,5 @@
 #include "engine/base/visit.h"
-#include "engine/comm/communicator.h"
+#include "engine/comm/shares.h"
 #include "engine/kernels/elementwise.h"
 #include "engine/tensor/transfer.h"
 
@@ -106,21 +106,16 @@ class VirtualRank final : public Communicator {
         meeting_.leave(rank_);
     }
 
-    // Each rank sums one slice, in its own tensor, and takes the other slices from the others: a block is all the memory that it takes.
     void tree_sum(Exec& exec, const Tensor& sum) override {
-        std::vector<Tensor> parts = meeting_.exchange(rank_, sum, false);
-        for (const Range& block : blocks_of(sum, rank_)) {
-            std::vector<Tensor> leaves;
-            for (const Tensor& part : parts) leaves.push_back(view(part, block));
-            copy(exec, view(sum, block), tree(exec, leaves, 0, size_));
-        }
-        meeting_.pass_round(rank_);
-        for (int r = 0; r < size_; ++r) {
-            if (r == rank_) continue;
-            for (const Range& block : blocks_of(sum, r)) copy(exec, view(sum, block), view(parts[static_cast<std::size_t>(r)], block));
-        }
-        parts.clear();
-        meeting_.leave(rank_);
+        sum_slices(exec, sum, [&](const std::vector<Tensor>& leaves) { return tree(exec, leaves, 0, size_, pass_shards(exec)); });
+    }
+
+    void plain_sum(Exec& exec, const Tensor& sum) override {
+        sum_slices(exec, sum, [&](const std::vector<Tensor>& leaves) {
+            Tensor total = leaves[0];
+            for (std::size_t r = 1; r < leaves.size(); ++r) total = added(exec, total, leaves[r]);
+            return total;
+        });
     }
 
     bool any(bool here) override {
@@ -150,15 +145,35 @@ class VirtualRank final : public Communicator {
         for (Size first = r * slice; first < end; first += block) blocks.push_back({first, std::min(block, end - first)});
         return blocks;
     }
-    static Tensor tree(Exec& exec, const std::vector<Tensor>& parts, int first, int last) {
-        if (last - first == 1) return parts[static_cast<std::size_t>(first)];
-        int half = 1;
-        while (half * 2 < last - first) half *= 2;
-        Tensor left = tree(exec, parts, first, first + half), right = tree(exec, parts, first + half, last);
+    // Each rank sums one slice, in its own tensor, and takes the other slices from the others: a block is all the memory that it takes.
+    template <class Total>
+    void sum_slices(Exec& exec, const Tensor& sum, Total total) {
+        std::vector<Tensor> parts = meeting_.exchange(rank_, sum, false);
+        for (const Range& block : blocks_of(sum, rank_)) {
+            std::vector<Tensor> leaves;
+            for (const Tensor& part : parts) leaves.push_back(view(part, block));
+            copy(exec, view(sum, block), total(leaves));
+        }
+        meeting_.pass_round(rank_);
+        for (int r = 0; r < size_; ++r) {
+            if (r == rank_) continue;
+            for (const Range& block : blocks_of(sum, r)) copy(exec, view(sum, block), view(parts[static_cast<std::size_t>(r)], block));
+        }
+        parts.clear();
+        meeting_.leave(rank_);
+    }
+    static Tensor added(Exec& exec, const Tensor& left, const Tensor& right) {
         Tensor sum(exec, left.shape(), left.dtype());
         visit(exec, sum.dtype(),
               [&]<class D, class T>(On<D, T>) { kernels::add<D, T>(exec, sum.rows<T>(), left.rows<T>(), right.rows<T>()); });
         return sum;
+    }
+    // Ranks [first, last) hold the subtrees of a node of `shards` leaves.
+    static Tensor tree(Exec& exec, const std::vector<Tensor>& parts, int first, int last, int shards) {
+        if (last - first == 1) return parts[static_cast<std::size_t>(first)];
+        LeftChild left = left_child(shards, last - first);
+        return added(exec, tree(exec, parts, first, first + left.ranks, left.shards),
+                     tree(exec, parts, first + left.ranks, last, shards - left.shards));
     }
 
     Meeting& meeting_;

@@ -1,9 +1,9 @@
 #include "moe/ops/entropy.h"
 
 #include "engine/base/profile.h"
-#include "engine/comm/communicator.h"
 #include "moe/kernels/entropy.h"
 #include "moe/ops/visit_sum.h"
+#include "moe/ops/whole_pass.h"
 
 namespace moe::ops {
 
@@ -32,20 +32,18 @@ struct EntropyNode final : Node {
 Tensor entropy_loss(Tape& tape, const Var& logits_NE, double weight) {
     ProfileScope profile("entropy");
     Exec& exec = tape.exec();
-    Size N = logits_NE.shape().rows(), E = logits_NE.size(-1), shards = exec.shards.count, ranks = rank_count(exec);
-    Tensor leaves = Tensor(exec, {shards * 2 * E}, logits_NE.dtype()).reshaped({shards, 2 * E});
+    Size N = logits_NE.shape().rows(), E = logits_NE.size(-1), shards = exec.shards.count;
+    Tensor leaves = shard_leaves(exec, 2 * E, logits_NE.dtype());
     Tensor loss(exec, {1}, logits_NE.dtype()), log_p_E(exec, {E}, logits_NE.dtype());
-    double rows = static_cast<double>(N * ranks);
+    double rows = static_cast<double>(pass_rows(exec, N));
     visit_sum(exec, logits_NE.dtype(), [&]<class D, class S>(On<D, S>) {
         for (Size s = 0; s < shards; ++s) {
             S* leaf = leaves.data<S>() + s * 2 * E;
             kernels::entropy_leaf<D, S>(exec, leaf, leaf + E, logits_NE.value().rows<S>().slice(s * (N / shards), N / shards));
         }
-        Tensor all = leaves;
-        if (ranks > 1) {
-            all = Tensor(exec, {ranks * shards * 2 * E}, logits_NE.dtype()).reshaped({ranks * shards, 2 * E});
-            exec.communicator->all_gather(exec, all, leaves);
-        }
+    });
+    Tensor all = whole_pass(exec, leaves);
+    visit_sum(exec, logits_NE.dtype(), [&]<class D, class S>(On<D, S>) {
         kernels::entropy_finish<D, S>(exec, log_p_E.data<S>(), loss.data<S>(), all.rows<S>(), E, rows);
     });
     if (tape.records({logits_NE})) tape.record(EntropyNode{logits_NE, log_p_E, weight / rows});

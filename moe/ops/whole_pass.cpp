@@ -1,6 +1,6 @@
 #include "moe/ops/whole_pass.h"
 
-#include "engine/comm/communicator.h"
+#include "engine/comm/shares.h"
 #include "moe/kernels/tree_rows.h"
 #include "moe/ops/visit_sum.h"
 
@@ -10,20 +10,21 @@ using namespace engine;
 
 Tensor whole_pass(Exec& exec, const Tensor& rows) {
     if (rank_count(exec) == 1) return rows;
-    Tensor whole(exec, {rows.shape().rows() * rank_count(exec), rows.shape().columns()}, rows.dtype());
+    Tensor whole(exec, {pass_rows(exec, rows.shape().rows()), rows.shape().columns()}, rows.dtype());
     // Padding or none, as the part has it.
     if (whole.row_stride() != rows.row_stride()) { whole = Tensor(exec, {whole.shape().elements()}, rows.dtype()).reshaped(whole.shape()); }
-    exec.communicator->all_gather(exec, whole, rows);
+    gather_shares(exec, whole, rows.reshaped({rows.shape().rows(), rows.shape().columns()}));
     return whole;
 }
 
 Tensor own_rows(Exec& exec, const Tensor& whole) {
     if (rank_count(exec) == 1) return whole;
-    Size rows = whole.shape().rows() / rank_count(exec);
-    return whole.row_range(exec.communicator->rank() * rows, rows);
+    Shards own = own_share(exec);
+    Size rows = whole.shape().rows() / own.total;
+    return whole.row_range(own.first * rows, own.count * rows);
 }
 
-Size pass_rows(const Exec& exec, Size rows) { return rows * rank_count(exec); }
+Size pass_rows(const Exec& exec, Size rows) { return rows_of_pass(exec, rows); }
 
 Size first_row(const Exec& exec, Size rows) { return rows / exec.shards.count * exec.shards.first; }
 

@@ -188,7 +188,7 @@ TEST_CASE("impossible configurations get one message and leave nothing behind") 
     SmallRuns runs;
     for (const Arguments& settings :
          {Arguments{"ffn.k=5"}, Arguments{"ffn.method=sigma-mo"}, Arguments{"train.batch=7"}, Arguments{"train.micro_batch=3"},
-          Arguments{"parallel.ranks=3"}, Arguments{"model.channels=13"}, Arguments{"data.context=100000"}, Arguments{"model.vocab=20"},
+          Arguments{"parallel.ranks=5"}, Arguments{"model.channels=13"}, Arguments{"data.context=100000"}, Arguments{"model.vocab=20"},
           Arguments{"data.path=nowhere"}, Arguments{"train.accumulate=3"}, Arguments{"ffn.layers=[5]"}, Arguments{"model.kind=gpt"},
           Arguments{"train.lr_scale.values=2"}, Arguments{"ffn.unknown=1"}, Arguments{"train.device=cuda:9"},
           Arguments{"ffn.layers=[0]"}}) {

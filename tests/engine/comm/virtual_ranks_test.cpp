@@ -111,3 +111,15 @@ TEST_CASE("large sums, and sums of rows with padding between them, are those of 
         }
     }
 }
+
+TEST_CASE("plain_sum adds in the order of ranks, on all of them alike") {
+    auto value = [](int rank) { return std::exp(static_cast<float>(rank)) / 3.0f; };
+    std::vector<float> sums(5);
+    run_virtual_ranks(5, [&](Communicator& communicator) {
+        Exec exec{.communicator = &communicator};
+        Tensor sum = from_host(exec, {1}, Dtype::f32, std::vector<float>{value(communicator.rank())});
+        communicator.plain_sum(exec, sum);
+        sums[static_cast<std::size_t>(communicator.rank())] = to_host<float>(exec, sum)[0];
+    });
+    CHECK(sums == std::vector<float>(5, (((value(0) + value(1)) + value(2)) + value(3)) + value(4)));
+}

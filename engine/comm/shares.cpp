@@ -1,0 +1,60 @@
+#include "engine/comm/shares.h"
+
+#include "engine/tensor/transfer.h"
+
+#include <algorithm>
+
+namespace engine {
+namespace {
+
+// Uninitialised rows with the padding that the other tensor has.
+Tensor rows_like(Exec& exec, Size rows, const Tensor& other) {
+    Size columns = other.shape().columns();
+    if (other.row_stride() == columns) return Tensor(exec, {rows * columns}, other.dtype()).reshaped({rows, columns});
+    return Tensor(exec, {rows, columns}, other.dtype());
+}
+
+}  // namespace
+
+LeftChild left_child(int shards, int ranks) {
+    int left = 1;
+    while (left * 2 < shards) left *= 2;
+    int right = shards - left, nearest = (2 * ranks * left + shards) / (2 * shards);
+    return {left, std::clamp(nearest, std::max(1, ranks - right), std::min(left, ranks - 1))};
+}
+
+Shards share_of(int rank, int ranks, int total) {
+    if (ranks == 1) return {.first = 0, .count = total, .total = total};
+    LeftChild left = left_child(total, ranks);
+    Shards share =
+        rank < left.ranks ? share_of(rank, left.ranks, left.shards) : share_of(rank - left.ranks, ranks - left.ranks, total - left.shards);
+    return {.first = share.first + (rank < left.ranks ? 0 : left.shards), .count = share.count, .total = total};
+}
+
+Shards own_share(const Exec& exec) {
+    return share_of(exec.communicator != nullptr ? exec.communicator->rank() : 0, rank_count(exec), pass_shards(exec));
+}
+
+Size rows_of_pass(const Exec& exec, Size rows) {
+    if (rank_count(exec) == 1) return rows;
+    Shards own = own_share(exec);
+    return rows / own.count * own.total;
+}
+
+void gather_shares(Exec& exec, const Tensor& whole, const Tensor& part) {
+    int ranks = rank_count(exec), total = pass_shards(exec);
+    if (total % ranks == 0 && own_share(exec).count == total / ranks) return exec.communicator->all_gather(exec, whole, part);
+    // Room for the largest share of each; only what is filled is taken.
+    Size rows = part.shape().rows() / own_share(exec).count, most = 0;
+    for (int r = 0; r < ranks; ++r) most = std::max<Size>(most, share_of(r, ranks, total).count * rows);
+    Tensor all = rows_like(exec, ranks * most, part), own = all.row_range(exec.communicator->rank() * most, most);
+    fill_zero(exec, own);
+    copy(exec, own.row_range(0, part.shape().rows()), part);
+    exec.communicator->all_gather(exec, all, own);
+    for (int r = 0; r < ranks; ++r) {
+        Shards share = share_of(r, ranks, total);
+        copy(exec, whole.row_range(share.first * rows, share.count * rows), all.row_range(r * most, share.count * rows));
+    }
+}
+
+}  // namespace engine

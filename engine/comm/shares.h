@@ -1,0 +1,30 @@
+#pragma once
+#include "engine/comm/communicator.h"
+
+namespace engine {
+
+// How ranks share the M micro-shards of a pass (PROGRAMS, "A step"), for any number of ranks up to M: each holds a whole subtree of the
+// aligned tree, as equal as subtrees can be. What is left of the tree is the ranks' own. 8 micro-shards over 3 ranks: 2, 2, 4; over 5: 1,
+// 1, 2, 2, 2.
+
+// The left child of a node of `shards` leaves that `ranks` ranks hold, both above 1: its leaves and its ranks.
+struct LeftChild {
+    int shards, ranks;
+};
+LeftChild left_child(int shards, int ranks);
+
+// Rank r's micro-shards; `total` at least `ranks`.
+Shards share_of(int rank, int ranks, int total);
+
+// The leaves of the tree that this exec's ranks sum along; where no pass gave any, one a rank.
+inline int pass_shards(const Exec& exec) { return exec.shards.total < rank_count(exec) ? rank_count(exec) : exec.shards.total; }
+// This rank's, counted within the pass.
+Shards own_share(const Exec& exec);
+// Rows of the whole pass, of which this rank has `rows`, equally many a micro-shard.
+Size rows_of_pass(const Exec& exec, Size rows);
+
+// Every rank's rows of a pass, in order, equally many a micro-shard: all_gather for shares that may differ.   part (rows, C), whole (all
+// rows, C)
+void gather_shares(Exec& exec, const Tensor& whole, const Tensor& part);
+
+}  // namespace engine

@@ -1,0 +1,27 @@
+#include "engine/comm/traffic.h"
+
+namespace engine {
+namespace {
+
+Size bytes_without_padding(const Tensor& tensor) { return tensor.shape().elements() * element_bytes(tensor.dtype()); }
+
+}  // namespace
+
+void CountedRanks::all_gather(Exec& exec, const Tensor& whole, const Tensor& part) {
+    traffic_.gathers += (size() - 1) * bytes_without_padding(part);
+    ranks_.all_gather(exec, whole, part);
+}
+
+void CountedRanks::tree_sum(Exec& exec, const Tensor& sum) {
+    count_sum(sum);
+    ranks_.tree_sum(exec, sum);
+}
+
+void CountedRanks::plain_sum(Exec& exec, const Tensor& sum) {
+    count_sum(sum);
+    ranks_.plain_sum(exec, sum);
+}
+
+void CountedRanks::count_sum(const Tensor& sum) { traffic_.sums += 2 * bytes_without_padding(sum) * (size() - 1) / size(); }
+
+}  // namespace engine

@@ -1,0 +1,33 @@
+#pragma once
+#include "engine/comm/communicator.h"
+
+namespace engine {
+
+// Bytes that leave a rank, over all calls so far.
+struct Traffic {
+    Size sums = 0;     // a sum of S bytes over n ranks: 2·S·(n−1)/n, a slice to each rank and the own slice's sum to all
+    Size gathers = 0;  // (n−1) times the own part
+    Size total() const { return sums + gathers; }
+};
+
+// Another communicator's calls, counted. On dry_rank: what a step would send.
+class CountedRanks final : public Communicator {
+  public:
+    explicit CountedRanks(Communicator& ranks) : ranks_(ranks) {}
+    int rank() const override { return ranks_.rank(); }
+    int size() const override { return ranks_.size(); }
+    void all_gather(Exec& exec, const Tensor& whole, const Tensor& part) override;
+    void tree_sum(Exec& exec, const Tensor& sum) override;
+    void plain_sum(Exec& exec, const Tensor& sum) override;
+    bool any(bool here) override { return ranks_.any(here); }
+
+    const Traffic& traffic() const { return traffic_; }
+
+  private:
+    void count_sum(const Tensor& sum);
+
+    Communicator& ranks_;
+    Traffic traffic_;
+};
+
+}  // namespace engine
