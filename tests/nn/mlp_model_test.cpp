@@ -53,7 +53,7 @@ nn::ParameterStore stirred(Exec& exec, nn::MlpModel& model, Dtype dtype, bool tr
         Tensor value = store.view(store.master(), place);
         copy_from_host(exec, value, tests::random_values(value.shape().elements(), place.parameter->name.size()));
     }
-    store.refresh_compute(exec);
+    store.share_values(exec);
     return store;
 }
 
