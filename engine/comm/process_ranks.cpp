@@ -1,5 +1,5 @@
 #include "engine/base/visit.h"
-#include "engine/comm/communicator.h"
+#include "engine/comm/shares.h"
 #include "engine/comm/transport.h"
 #include "engine/kernels/elementwise.h"
 
@@ -46,15 +46,14 @@ class Packed {
     std::vector<std::byte> copied_;
 };
 
-// Rows [first, last) into the first of them, along the aligned tree.
+// Rows [first, last), sums of the subtrees of a node of `shards` leaves, into the first of them.
 template <class D, class T>
-void tree_of_rows(Exec& exec, Rows<T> rows, int first, int last) {
+void tree_of_rows(Exec& exec, Rows<T> rows, int first, int last, int shards) {
     if (last - first == 1) return;
-    int half = 1;
-    while (half * 2 < last - first) half *= 2;
-    tree_of_rows<D, T>(exec, rows, first, first + half);
-    tree_of_rows<D, T>(exec, rows, first + half, last);
-    kernels::add_into<D, T>(exec, rows.slice(first, 1), rows.slice(first + half, 1));
+    LeftChild left = left_child(shards, last - first);
+    tree_of_rows<D, T>(exec, rows, first, first + left.ranks, left.shards);
+    tree_of_rows<D, T>(exec, rows, first + left.ranks, last, shards - left.shards);
+    kernels::add_into<D, T>(exec, rows.slice(first, 1), rows.slice(first + left.ranks, 1));
 }
 
 class ProcessRanks final : public Communicator {
@@ -118,7 +117,7 @@ class ProcessRanks final : public Communicator {
             receives.push_back(std::as_writable_bytes(std::span<T>(rows.data + r * rows.stride, static_cast<std::size_t>(own))));
         }
         transport_.exchange("tree_sum", sends, receives);
-        if (own > 0) tree_of_rows<D, T>(exec, rows, 0, size());
+        if (own > 0) tree_of_rows<D, T>(exec, rows, 0, size(), pass_shards(exec));
         sends.assign(index(size()), receives[0]);
         for (int r = 0; r < size(); ++r) receives[index(r)] = part(r);
         transport_.exchange("tree_sum", sends, receives);

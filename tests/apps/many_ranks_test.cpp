@@ -57,6 +57,18 @@ TEST_CASE("dense, pkm and peer models train to equal bits on 1, 2 and 4 MPI rank
     }
 }
 
+TEST_CASE("3 MPI ranks share 8 micro-shards, the optimizer's state cut, and 2 go on with the bits of one") {
+    if (!can_run_ranks()) return;
+    SmallRuns runs;
+    const Arguments settings{"train.micro_batch=1", "parallel.zero=1"}, stopping{"train.micro_batch=1", "parallel.zero=1", "--stop-at=5"};
+    REQUIRE(run_program(runs.train("one", settings)).code == 0);
+    ProgramResult result = launch(3, runs.train("many", stopping));
+    INFO(result.errors);
+    CHECK(result.code == 75);
+    CHECK(launch(2, runs.train("many", settings)).code == 0);
+    check_equal_runs(runs / "one", runs / "many", 12);
+}
+
 TEST_CASE("3 and 8 MPI ranks train to the bits of one where the micro-shards can be shared so") {
     if (!can_run_ranks()) return;
     SmallRuns runs;
