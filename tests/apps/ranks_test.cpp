@@ -8,6 +8,8 @@
 #include "nn/trainer.h"
 #include "tests/support/small_runs.h"
 
+#include <algorithm>
+
 #include <doctest/doctest.h>
 
 using namespace tests;
@@ -179,9 +181,11 @@ TEST_CASE("a rank of any layout takes the memory and sends the bytes that were p
                     CHECK(state[rank] == static_cast<double>(plan.memory_bytes["parameters"] + plan.memory_bytes["optimizer"]));
                     CHECK(sent[rank].sums == plan.communication_bytes["gradients"]);
                     CHECK(sent[rank].gathers == plan.communication_bytes["gathers"]);
-                    CHECK(peaks[rank] >= 0.999 * static_cast<double>(plan.memory_total()));
-                    CHECK(peaks[rank] <= 1.10 * static_cast<double>(plan.memory_total()));
                 }
+                // The plan is the busiest rank's.
+                double most = *std::max_element(peaks.begin(), peaks.end());
+                CHECK(most >= 0.999 * static_cast<double>(plan.memory_total()));
+                CHECK(most <= 1.10 * static_cast<double>(plan.memory_total()));
             }
         }
     }

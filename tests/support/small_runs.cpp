@@ -165,11 +165,12 @@ std::vector<nlohmann::json> metrics_of(const fs::path& run) {
 
 std::map<std::string, std::vector<double>> tensors_of(const fs::path& checkpoint) {
     std::map<std::string, std::vector<double>> tensors;
-    std::set<fs::path> files;
+    // In the order of ranks: 2 before 10.
+    std::set<std::pair<std::size_t, fs::path>> files;
     for (const auto& entry : fs::directory_iterator(checkpoint)) {
-        if (entry.path().extension() == ".safetensors") files.insert(entry.path());
+        if (entry.path().extension() == ".safetensors") files.emplace(entry.path().string().size(), entry.path());
     }
-    for (const fs::path& path : files) {
+    for (const auto& [length, path] : files) {
         auto file = engine::io::SafetensorsFile::open(path);
         std::string name_of_file = path.filename().string();
         std::string key = name_of_file.starts_with("optimizer-") ? "optimizer" : name_of_file;
