@@ -9,7 +9,9 @@ function makeHeader() {
     if (index > 0) names.push(element("span", { class: "versus" }, groups.length === 2 ? " and " : ", "));
     names.push(group.name);
   });
-  byId("names").replaceChildren(...names);
+  // A heading that names many is not read: the table below does.
+  const kMostNamed = 6;
+  byId("names").replaceChildren(...(groups.length > kMostNamed ? [`${groups.length} runs`] : names));
 }
 
 function makeNotes() {
