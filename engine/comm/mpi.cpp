@@ -61,7 +61,7 @@ class Mpi final : public Transport {
 
     void exchange(std::string_view collective, const std::vector<Send>& sends, const std::vector<Receive>& receives) override {
         requests_.clear();
-        from_.clear();
+        peers_.clear();
         for (int r = 0; r < size_; ++r) {
             if (r != rank_) receive(collective, r, receives[static_cast<std::size_t>(r)]);
         }
@@ -85,13 +85,14 @@ class Mpi final : public Transport {
         for (std::size_t done = 0; done < bytes.size(); done += kLongest) {
             int count = static_cast<int>(std::min(kLongest, bytes.size() - done));
             check(MPI_Irecv(bytes.data() + done, count, MPI_BYTE, from, kTag, MPI_COMM_WORLD, &requests_.emplace_back()), collective);
-            from_.push_back(from);
+            peers_.push_back(from);
         }
     }
     void send(std::string_view collective, int to, Send bytes) {
         for (std::size_t done = 0; done < bytes.size(); done += kLongest) {
             int count = static_cast<int>(std::min(kLongest, bytes.size() - done));
             check(MPI_Isend(bytes.data() + done, count, MPI_BYTE, to, kTag, MPI_COMM_WORLD, &requests_.emplace_back()), collective);
+            peers_.push_back(to);
         }
     }
 
@@ -114,20 +115,20 @@ class Mpi final : public Transport {
         }
     }
     void look_for_lost(std::string_view collective, double waited) {
-        for (std::size_t i = 0; i < from_.size(); ++i) {
-            int arrived = 0;
-            MPI_Request_get_status(requests_[i], &arrived, MPI_STATUS_IGNORE);
-            if (arrived != 0) continue;
-            const ProcessPlace& place = places_[static_cast<std::size_t>(from_[i])];
+        for (std::size_t i = 0; i < requests_.size(); ++i) {
+            int done = 0;
+            MPI_Request_get_status(requests_[i], &done, MPI_STATUS_IGNORE);
+            if (done != 0) continue;
+            const ProcessPlace& place = places_[static_cast<std::size_t>(peers_[i])];
             lost_ = true;  // unless neither holds
             if (is_gone(place)) {
                 throw RankLost(
-                    fmt::format("[{}] rank {} died (process {}) while rank {} waited for it", collective, from_[i], place.process, rank_));
+                    fmt::format("[{}] rank {} died (process {}) while rank {} waited for it", collective, peers_[i], place.process, rank_));
             }
             if (waited > patience_) {
                 throw RankLost(
                     fmt::format("[{}] rank {} (process {}) gave rank {} no answer for {} s; hint: --rank-timeout sets how long to wait",
-                                collective, from_[i], place.process, rank_, patience_));
+                                collective, peers_[i], place.process, rank_, patience_));
             }
             lost_ = false;
         }
@@ -137,9 +138,9 @@ class Mpi final : public Transport {
     std::chrono::microseconds eager_{0};
     int rank_ = 0, size_ = 1;
     std::vector<ProcessPlace> places_;
-    std::vector<MPI_Request> requests_;  // receives first
+    std::vector<MPI_Request> requests_;
     std::vector<MPI_Status> statuses_;
-    std::vector<int> from_;  // of each receive
+    std::vector<int> peers_;  // of each request: a long send ends no sooner than its receiver takes it
     bool lost_ = false;
 };
 
