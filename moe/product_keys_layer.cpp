@@ -107,7 +107,7 @@ Var ProductKeysLayer::cell_weights(Tape& tape, const Var& x_NC, const Var& score
         gate = ops::key_gates(tape, scores_NJ, over_all_heads_ ? keys_.heads * keys_.k : keys_.k, gate_);
         gates = gate.value();
     } else {
-        gates = Tensor(tape.exec(), {scores_NJ.shape().elements()}, scores_NJ.dtype()).reshaped(scores_NJ.shape());
+        gates = packed_tensor(tape.exec(), scores_NJ.shape(), scores_NJ.dtype());
         visit(tape.exec(), gates.dtype(),
               [&]<class D, class T>(On<D, T>) { engine::kernels::fill<D, T>(tape.exec(), gates.rows<T>(), Sum<T>(1)); });
     }

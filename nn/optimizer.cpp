@@ -89,11 +89,9 @@ void Optimizer::begin(Exec& exec, std::uint64_t seed, std::int64_t step, double 
 
 void Optimizer::update(Exec& exec, ParameterStore& store) {
     ProfileScope profile("adamw");
-    visit(exec, store.master().dtype(), [&]<class D, class S>(On<D, S>) {
-        if constexpr (!std::is_same_v<S, bf16>) {
-            kernels::clip_by_norm<D, S>(exec, static_cast<StepScalars*>(scalars_.address()), norm_.data<double>(),
-                                        store.gradient().data<S>(), store.flat_elements(), options_.clip);
-        }
+    visit_sum(exec, store.master().dtype(), [&]<class D, class S>(On<D, S>) {
+        kernels::clip_by_norm<D, S>(exec, static_cast<StepScalars*>(scalars_.address()), norm_.data<double>(), store.gradient().data<S>(),
+                                    store.flat_elements(), options_.clip);
     });
     for (const Group& group : groups_) update_group(exec, store, group);
     store.share_values(exec);
@@ -104,24 +102,21 @@ void Optimizer::update_group(Exec& exec, ParameterStore& store, const Group& gro
     ParameterStore::Range own = store.own_range();
     Size first = std::max(group.offset, own.first), last = std::min(group.offset + group.elements, own.end());
     if (first >= last) return;
-    visit(exec, store.master().dtype(), [&]<class D, class S>(On<D, S>) {
-        if constexpr (!std::is_same_v<S, bf16>) {
-            // Each buffer so that element i is that of the whole flat buffers.
-            auto master = [&](Size i) { return store.master().data<S>() + (i - store.first_of_master()); };
-            auto moment = [&](const Tensor& moments, Size i) { return moments.data<S>() + (i - own.first); };
-            if (group.table == nullptr) {
-                return kernels::adamw<D, S>(exec, master(first), store.gradient().data<S>() + first, moment(store.moment1(), first),
-                                            moment(store.moment2(), first), last - first, options);
-            }
-            Rows<S> gradient = store.view(store.gradient(), *group.table).template rows<S>();
-            for (const Window& window :
-                 windows(gradient.rows, gradient.columns, gradient.stride, first - group.offset, last - group.offset)) {
-                Size at = group.offset + window.row * gradient.stride + window.column;
-                auto rows = [&](S* begin) { return Rows<S>{begin, window.rows, window.columns, gradient.stride}; };
-                Rows<const S> whole{gradient.row(window.row), window.rows, gradient.columns, gradient.stride};
-                kernels::adamw_touched<D, S>(exec, rows(master(at)), whole, rows(moment(store.moment1(), at)),
-                                             rows(moment(store.moment2(), at)), window.column, options);
-            }
+    visit_sum(exec, store.master().dtype(), [&]<class D, class S>(On<D, S>) {
+        // Each buffer so that element i is that of the whole flat buffers.
+        auto master = [&](Size i) { return store.master().data<S>() + (i - store.first_of_master()); };
+        auto moment = [&](const Tensor& moments, Size i) { return moments.data<S>() + (i - own.first); };
+        if (group.table == nullptr) {
+            return kernels::adamw<D, S>(exec, master(first), store.gradient().data<S>() + first, moment(store.moment1(), first),
+                                        moment(store.moment2(), first), last - first, options);
+        }
+        Rows<S> gradient = store.view(store.gradient(), *group.table).template rows<S>();
+        for (const Window& window : windows(gradient.rows, gradient.columns, gradient.stride, first - group.offset, last - group.offset)) {
+            Size at = group.offset + window.row * gradient.stride + window.column;
+            auto rows = [&](S* begin) { return Rows<S>{begin, window.rows, window.columns, gradient.stride}; };
+            Rows<const S> whole{gradient.row(window.row), window.rows, gradient.columns, gradient.stride};
+            kernels::adamw_touched<D, S>(exec, rows(master(at)), whole, rows(moment(store.moment1(), at)),
+                                         rows(moment(store.moment2(), at)), window.column, options);
         }
     });
 }

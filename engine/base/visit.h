@@ -55,4 +55,12 @@ void visit(const Exec& exec, Dtype dtype, F&& f) {
     visit_device(exec, [&]<class D>(D) { visit_dtype<D>(dtype, f); });
 }
 
+// visit for kernels that exist for Sum types only.
+template <class F>
+void visit_sum(const Exec& exec, Dtype dtype, F&& f) {
+    visit(exec, dtype, [&]<class D, class S>(On<D, S>) {
+        if constexpr (!std::is_same_v<S, bf16>) f(On<D, S>{});
+    });
+}
+
 }  // namespace engine

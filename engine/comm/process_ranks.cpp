@@ -19,9 +19,9 @@ class Packed {
   public:
     explicit Packed(const Tensor& tensor)
         : tensor_(tensor), row_(static_cast<std::size_t>(tensor.shape().columns() * element_bytes(tensor.dtype()))) {
-        if (!is_dense()) copied_.resize(row_ * static_cast<std::size_t>(tensor.shape().rows()));
+        if (!tensor_.is_packed()) copied_.resize(row_ * static_cast<std::size_t>(tensor.shape().rows()));
     }
-    std::byte* data() { return is_dense() ? static_cast<std::byte*>(tensor_.address()) : copied_.data(); }
+    std::byte* data() { return tensor_.is_packed() ? static_cast<std::byte*>(tensor_.address()) : copied_.data(); }
     std::size_t bytes() const { return row_ * static_cast<std::size_t>(tensor_.shape().rows()); }
     void read() {
         for_rows([&](std::byte* packed, std::byte* row) { std::memcpy(packed, row, row_); });
@@ -31,10 +31,9 @@ class Packed {
     }
 
   private:
-    bool is_dense() const { return tensor_.shape().rows() <= 1 || tensor_.row_stride() == tensor_.shape().columns(); }
     template <class Body>
     void for_rows(Body body) {
-        if (is_dense()) return;
+        if (tensor_.is_packed()) return;
         std::size_t stride = static_cast<std::size_t>(tensor_.row_stride() * element_bytes(tensor_.dtype()));
         for (std::size_t r = 0; r * row_ < copied_.size(); ++r) {
             body(copied_.data() + r * row_, static_cast<std::byte*>(tensor_.address()) + r * stride);

@@ -5,16 +5,11 @@
 #include <algorithm>
 
 namespace engine {
-namespace {
 
-// Uninitialised rows with the padding that the other tensor has.
 Tensor rows_like(Exec& exec, Size rows, const Tensor& other) {
-    Size columns = other.shape().columns();
-    if (other.row_stride() == columns) return Tensor(exec, {rows * columns}, other.dtype()).reshaped({rows, columns});
-    return Tensor(exec, {rows, columns}, other.dtype());
+    Shape shape{rows, other.shape().columns()};
+    return other.row_stride() == shape.columns() ? packed_tensor(exec, shape, other.dtype()) : Tensor(exec, shape, other.dtype());
 }
-
-}  // namespace
 
 LeftChild left_child(int shards, int ranks) {
     int left = 1;

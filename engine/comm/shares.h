@@ -23,6 +23,9 @@ Shards own_share(const Exec& exec);
 // Rows of the whole pass, of which this rank has `rows`, equally many a micro-shard.
 Size rows_of_pass(const Exec& exec, Size rows);
 
+// Uninitialised rows of another tensor's width, with padding between them or none, as it has: what all_gather wants.
+Tensor rows_like(Exec& exec, Size rows, const Tensor& other);
+
 // Every rank's rows of a pass, in order, equally many a micro-shard: all_gather for shares that may differ.   part (rows, C), whole (all
 // rows, C)
 void gather_shares(Exec& exec, const Tensor& whole, const Tensor& part);

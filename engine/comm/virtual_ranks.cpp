@@ -130,16 +130,15 @@ class VirtualRank final : public Communicator {
     struct Range {
         Size first, count;
     };
-    static bool is_dense(const Tensor& tensor) { return tensor.shape().rows() <= 1 || tensor.row_stride() == tensor.shape().columns(); }
     static Tensor view(const Tensor& tensor, const Range& range) {
-        if (is_dense(tensor)) return tensor.view_at(range.first, {range.count}, range.count);
+        if (tensor.is_packed()) return tensor.view_at(range.first, {range.count}, range.count);
         return tensor.view_at(range.first * tensor.row_stride(), {range.count, tensor.shape().columns()}, tensor.row_stride());
     }
     // What rank r sums.
     std::vector<Range> blocks_of(const Tensor& tensor, int r) const {
         constexpr Size kBlock = Size{1} << 16;
-        Size count = is_dense(tensor) ? tensor.shape().elements() : tensor.shape().rows(), slice = (count + size_ - 1) / size_;
-        Size block = is_dense(tensor) ? kBlock : std::max<Size>(1, kBlock / tensor.shape().columns()),
+        Size count = tensor.is_packed() ? tensor.shape().elements() : tensor.shape().rows(), slice = (count + size_ - 1) / size_;
+        Size block = tensor.is_packed() ? kBlock : std::max<Size>(1, kBlock / tensor.shape().columns()),
              end = std::min(count, (r + 1) * slice);
         std::vector<Range> blocks;
         for (Size first = r * slice; first < end; first += block) blocks.push_back({first, std::min(block, end - first)});

@@ -7,13 +7,6 @@
 namespace engine::ops {
 namespace {
 
-template <class F>
-void visit_sum(Exec& exec, Dtype dtype, F&& f) {
-    visit(exec, dtype, [&]<class D, class S>(On<D, S>) {
-        if constexpr (!std::is_same_v<S, bf16>) f(On<D, S>{});
-    });
-}
-
 struct CrossEntropyNode final : Node {
     Var logits_NV;
     Tensor lse_N, targets_N;

@@ -38,8 +38,7 @@ void Tensor::check_dtype(Dtype wanted) const {
 }
 
 Tensor Tensor::reshaped(Shape shape) const {
-    bool padded = stride_ != shape_.columns() && shape_.rows() > 1;
-    expect(shape.elements() == shape_.elements() && (!padded || shape.columns() == shape_.columns()), "reshape",
+    expect(shape.elements() == shape_.elements() && (is_packed() || shape.columns() == shape_.columns()), "reshape",
            "shapes do not fit: got {}, expected as many elements as {} and the same rows", shape.text(), shape_.text());
     Tensor result = *this;
     result.shape_ = shape;

@@ -21,6 +21,8 @@ class Tensor {
     Dtype dtype() const { return dtype_; }
     Device device() const;
     Size row_stride() const { return stride_; }
+    // Nothing stands between the rows.
+    bool is_packed() const { return stride_ == shape_.columns() || shape_.rows() <= 1; }
     // Bytes of storage, padding included.
     Size bytes() const;
     // No other tensor shares the storage.
@@ -61,5 +63,8 @@ class Tensor {
 
 // Elements from one row to the next: rows of floating values start at 16-byte boundaries in every dtype, so C = 412 has stride 416.
 constexpr Size row_stride_for(Size columns, Dtype dtype) { return is_floating(dtype) && columns >= 8 ? (columns + 7) / 8 * 8 : columns; }
+
+// Uninitialised, without padding between the rows.
+inline Tensor packed_tensor(const Exec& exec, Shape shape, Dtype dtype) { return Tensor(exec, {shape.elements()}, dtype).reshaped(shape); }
 
 }  // namespace engine

@@ -1,8 +1,8 @@
 #include "moe/ops/balanced_assignment.h"
 
 #include "engine/base/profile.h"
+#include "engine/base/visit.h"
 #include "moe/kernels/balanced_assignment.h"
-#include "moe/ops/visit_sum.h"
 #include "moe/ops/whole_pass.h"
 
 namespace moe::ops {

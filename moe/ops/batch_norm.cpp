@@ -50,7 +50,7 @@ struct BatchNormNode final : Node {
             Tensor leaves = sums_of_shards(exec, rows.rows, 2 * F, dtype_of<S>(), [&](const Tensor& out, Size first, Size count) {
                 kernels::batch_norm_gradient_leaf<D, T>(exec, out.data<S>(), dy.slice(first, count), rows.slice(first, count), mean, rate);
             });
-            Tensor means = over_pass ? pass_sum(exec, leaves, static_cast<double>(pass_rows(exec, rows.rows))) : Tensor();
+            Tensor means = over_pass ? pass_sum(exec, leaves, static_cast<double>(rows_of_pass(exec, rows.rows))) : Tensor();
             if (x.needs_grad()) {
                 GradSlot dx = x.grad_slot(exec);
                 kernels::batch_norm_backward<D, T>(exec, dx.tensor.rows<T>(), dx.add, dy, rows, mean, rate, w_F.value().data<T>(),
@@ -75,8 +75,8 @@ Var batch_norm(Tape& tape, const Var& x_NF, const Var& w_F, const Var& b_F, nn::
     expect(w_F.shape() == Shape{F} && b_F.shape() == Shape{F}, "batch_norm",
            "weight and bias must have one value a channel: got {} and {}, expected ({})", w_F.shape().text(), b_F.shape().text(), F);
     bool trains = tape.training(), recorded = tape.records({x_NF, w_F, b_F});
-    double rows_of_pass = static_cast<double>(pass_rows(exec, N));
-    expect(!trains || rows_of_pass > 1, "batch_norm",
+    double all_rows = static_cast<double>(rows_of_pass(exec, N));
+    expect(!trains || all_rows > 1, "batch_norm",
            "one row has no variance: got N = 1 in training, expected at least 2; hint: mode = \"eval\", or query_norm = \"layer\"");
     Dtype wide = sum_dtype(x_NF.dtype());
     Var y(Tensor(exec, x_NF.shape(), x_NF.dtype()), recorded);
@@ -89,7 +89,7 @@ Var batch_norm(Tape& tape, const Var& x_NF, const Var& w_F, const Var& b_F, nn::
                 Tensor leaves = sums_of_shards(exec, N, F, wide, [&](const Tensor& out, Size first, Size count) {
                     kernels::batch_norm_leaf<D, T>(exec, out.data<S>(), x.slice(first, count), about);
                 });
-                return pass_sum(exec, leaves, rows_of_pass);
+                return pass_sum(exec, leaves, all_rows);
             };
             mean = statistic(nullptr);
             variance = statistic(mean.data<S>());
@@ -97,7 +97,7 @@ Var batch_norm(Tape& tape, const Var& x_NF, const Var& w_F, const Var& b_F, nn::
             Tensor old_variance = running_variance.next.defined() ? running_variance.next : running_variance.value;
             Tensor next_mean(exec, {F}, wide), next_variance(exec, {F}, wide);
             kernels::batch_norm_running<D, S>(exec, next_mean.data<S>(), next_variance.data<S>(), old_mean.data<S>(),
-                                              old_variance.data<S>(), mean.data<S>(), variance.data<S>(), F, rows_of_pass);
+                                              old_variance.data<S>(), mean.data<S>(), variance.data<S>(), F, all_rows);
             running_mean.next = next_mean;
             running_variance.next = next_variance;
         }

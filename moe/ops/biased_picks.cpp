@@ -1,10 +1,10 @@
 #include "moe/ops/biased_picks.h"
 
 #include "engine/base/profile.h"
+#include "engine/base/visit.h"
 #include "moe/kernels/expert_sums.h"
 #include "moe/kernels/sequence_balance.h"
 #include "moe/ops/top_ids.h"
-#include "moe/ops/visit_sum.h"
 #include "moe/ops/whole_pass.h"
 
 namespace moe::ops {
@@ -32,9 +32,6 @@ struct SequenceBalanceNode final : Node {
         });
     }
 };
-
-// (rows, width) without padding.
-Tensor compact(Exec& exec, Size rows, Size width, Dtype dtype) { return Tensor(exec, {rows * width}, dtype).reshaped({rows, width}); }
 
 }  // namespace
 
@@ -75,15 +72,15 @@ Tensor sequence_balance_loss(Tape& tape, const Var& logits_NE, const Picks& pick
     Size rows_a_sum = whole ? N / shards : T;
     expect(N % (rows_a_sum * shards) == 0, "sequence_balance", "rows are no whole sequences: got {} rows in {} micro-shards, T = {}", N,
            shards, rows_a_sum);
-    Tensor sums = compact(exec, N / rows_a_sum, 2 * E, logits_NE.dtype()), loss(exec, {1}, sums.dtype());
-    double sequences = whole ? 1 : static_cast<double>(pass_rows(exec, N) / T);
+    Tensor sums = packed_tensor(exec, {N / rows_a_sum, 2 * E}, logits_NE.dtype()), loss(exec, {1}, sums.dtype());
+    double sequences = whole ? 1 : static_cast<double>(rows_of_pass(exec, N) / T);
     visit_sum(exec, sums.dtype(), [&]<class D, class S>(On<D, S>) {
         kernels::sequence_sums<D, S>(exec, sums.rows<S>(), logits_NE.value().rows<S>(), picks.ids_NK.data<std::int32_t>(), K, rows_a_sum,
                                      score);
     });
     if (whole) {
         sums = pass_sum(exec, sums, 1).reshaped({1, 2 * E});
-        T = pass_rows(exec, N);
+        T = rows_of_pass(exec, N);
         rows_a_sum = N;
         visit_sum(exec, sums.dtype(),
                   [&]<class D, class S>(On<D, S>) { kernels::sequence_loss<D, S>(exec, loss.data<S>(), sums.rows<S>(), K, T); });

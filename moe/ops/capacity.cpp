@@ -18,7 +18,7 @@ Size capacity_seats(double factor, Size k, Size rows, Size experts) {
 
 Picks with_capacity(Exec& exec, const Picks& picks, Size experts, double factor) {
     ProfileScope profile("capacity");
-    Size N = picks.kept_NK.size(0), K = picks.kept_NK.size(1), rows = pass_rows(exec, N);
+    Size N = picks.kept_NK.size(0), K = picks.kept_NK.size(1), rows = rows_of_pass(exec, N);
     Size seats = capacity_seats(factor, K, rows, experts);
     Tensor whole = whole_pass(exec, picks.kept_NK), kept(exec, {rows, K}, Dtype::i32);
     visit_device(exec, [&]<class D>(D) {

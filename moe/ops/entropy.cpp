@@ -1,8 +1,8 @@
 #include "moe/ops/entropy.h"
 
 #include "engine/base/profile.h"
+#include "engine/base/visit.h"
 #include "moe/kernels/entropy.h"
-#include "moe/ops/visit_sum.h"
 #include "moe/ops/whole_pass.h"
 
 namespace moe::ops {
@@ -35,7 +35,7 @@ Tensor entropy_loss(Tape& tape, const Var& logits_NE, double weight) {
     Size N = logits_NE.shape().rows(), E = logits_NE.size(-1), shards = exec.shards.count;
     Tensor leaves = shard_leaves(exec, 2 * E, logits_NE.dtype());
     Tensor loss(exec, {1}, logits_NE.dtype()), log_p_E(exec, {E}, logits_NE.dtype());
-    double rows = static_cast<double>(pass_rows(exec, N));
+    double rows = static_cast<double>(rows_of_pass(exec, N));
     visit_sum(exec, logits_NE.dtype(), [&]<class D, class S>(On<D, S>) {
         for (Size s = 0; s < shards; ++s) {
             S* leaf = leaves.data<S>() + s * 2 * E;

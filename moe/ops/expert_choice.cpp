@@ -2,9 +2,9 @@
 
 #include "engine/base/error.h"
 #include "engine/base/profile.h"
+#include "engine/base/visit.h"
 #include "moe/kernels/expert_choice.h"
 #include "moe/kernels/potentials.h"
-#include "moe/ops/visit_sum.h"
 #include "moe/ops/whole_pass.h"
 
 #include <algorithm>
@@ -53,7 +53,7 @@ struct ExpertChoiceNode final : Node {
 ExpertChoice expert_choice(Tape& tape, const Var& logits_NE, double factor, bool over_rows) {
     ProfileScope profile("expert_choice");
     Exec& exec = tape.exec();
-    Size N = logits_NE.shape().rows(), E = logits_NE.size(-1), rows = pass_rows(exec, N);
+    Size N = logits_NE.shape().rows(), E = logits_NE.size(-1), rows = rows_of_pass(exec, N);
     double fair = std::ceil(static_cast<double>(rows) * factor / static_cast<double>(E));
     Size seats = static_cast<Size>(std::clamp(fair, 1.0, static_cast<double>(rows)));
     Tensor z = whole_pass(exec, logits_NE.value()), p(exec, {rows, E}, z.dtype());
@@ -61,9 +61,9 @@ ExpertChoice expert_choice(Tape& tape, const Var& logits_NE, double factor, bool
     ExpertChoice choice;
     choice.picks = {Tensor(exec, {N, E}, Dtype::i32), {}, std::min(N * E, E * std::min(seats, N))};
     choice.picks.kept_NK = choice.picks.ids_NK;
-    choice.gates_NE = Var(Tensor(exec, {N * E}, z.dtype()).reshaped({N, E}), recorded);
+    choice.gates_NE = Var(packed_tensor(exec, {N, E}, z.dtype()), recorded);
     choice.rows_ES = Tensor(exec, {E, seats}, Dtype::i32);
-    choice.gates_ES = Tensor(exec, {E * seats}, z.dtype()).reshaped({E, seats});
+    choice.gates_ES = packed_tensor(exec, {E, seats}, z.dtype());
     Tensor potentials(exec, {over_rows ? E : rows}, z.dtype());
     visit_sum(exec, z.dtype(), [&]<class D, class S>(On<D, S>) {
         if (over_rows) {

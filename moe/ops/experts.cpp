@@ -2,11 +2,11 @@
 
 #include "engine/autograd/shard_sum.h"
 #include "engine/base/profile.h"
+#include "engine/base/visit.h"
 #include "engine/kernels/activation.h"
 #include "engine/kernels/grouped_product.h"
 #include "moe/kernels/hidden_dropout.h"
 #include "moe/kernels/route_sort.h"
-#include "moe/ops/visit_sum.h"
 
 namespace moe::ops {
 
@@ -88,7 +88,7 @@ struct ExpertsNode final : Node {
                                                    dgate_R.defined() ? dgate_R.data<S>() : nullptr, da.rows<T>(), hidden, linear, gate,
                                                    kind);
         if (gates.needs_grad()) {
-            Tensor dgates = Tensor(exec, {gates.shape().elements()}, gates.dtype()).reshaped(gates.shape());
+            Tensor dgates = packed_tensor(exec, gates.shape(), gates.dtype());
             kernels::from_routed<D, S>(exec, dgates.data<S>(), dgate_R.data<S>(), groups.position, dgates.shape().elements());
             gates.give_grad(exec, dgates);
         }

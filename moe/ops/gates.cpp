@@ -1,7 +1,7 @@
 #include "moe/ops/gates.h"
 
 #include "engine/base/profile.h"
-#include "moe/ops/visit_sum.h"
+#include "engine/base/visit.h"
 
 namespace moe::ops {
 
@@ -39,7 +39,7 @@ Var gates(Tape& tape, const Var& logits_NE, const Picks& picks, kernels::GateRul
     expect(constant || logits_NE.defined(), "gates", "the gate is a function of logits, and the selector has none");
     bool recorded = !constant && tape.records({logits_NE});
     // An array of N·K without padding between rows.
-    Var gates_NK(Tensor(exec, {N * K}, dtype).reshaped({N, K}), recorded);
+    Var gates_NK(packed_tensor(exec, {N, K}, dtype), recorded);
     visit_sum(exec, dtype, [&]<class D, class S>(On<D, S>) {
         kernels::gates<D, S>(exec, gates_NK.value().data<S>(), constant ? Rows<const S>{} : logits_NE.value().rows<S>(),
                              picks.ids_NK.data<std::int32_t>(), picks.kept_NK.data<std::int32_t>(), N, K, rule);

@@ -35,7 +35,7 @@ KeptTop keep_top(Tape& tape, const Var& x_NF, Size K) {
     expect(K >= 1 && K <= F, "ffn", "k must be between 1 and hidden: got k = {}, hidden = {}; hint: set ffn.k", K, F);
     Exec& exec = tape.exec();
     bool recorded = tape.records({x_NF});
-    KeptTop kept{Var(Tensor(exec, x_NF.shape(), x_NF.dtype()), recorded), Tensor(exec, {N * K}, Dtype::i32).reshaped({N, K})};
+    KeptTop kept{Var(Tensor(exec, x_NF.shape(), x_NF.dtype()), recorded), Tensor(exec, {N, K}, Dtype::i32)};
     visit(exec, x_NF.dtype(), [&]<class D, class T>(On<D, T>) {
         kernels::keep_top<D, T>(exec, kept.y_NF.value().rows<T>(), kept.ids_NK.data<std::int32_t>(), x_NF.value().rows<T>(), K);
     });

@@ -1,7 +1,7 @@
 #include "moe/ops/key_gates.h"
 
 #include "engine/base/profile.h"
-#include "moe/ops/visit_sum.h"
+#include "engine/base/visit.h"
 
 namespace moe::ops {
 
@@ -35,7 +35,7 @@ Var key_gates(Tape& tape, const Var& scores_NJ, Size group, kernels::KeyGate kin
     expect(group >= 1 && J % group == 0, "key_gates", "groups do not fit: got {} of {} scores", group, J);
     Exec& exec = tape.exec();
     bool recorded = tape.records({scores_NJ});
-    Var gates(Tensor(exec, {N * J}, scores_NJ.dtype()).reshaped({N, J}), recorded);
+    Var gates(packed_tensor(exec, {N, J}, scores_NJ.dtype()), recorded);
     visit_sum(exec, scores_NJ.dtype(), [&]<class D, class S>(On<D, S>) {
         kernels::key_gates<D, S>(exec, gates.value().rows<S>(), scores_NJ.value().rows<S>(), group, kind);
     });

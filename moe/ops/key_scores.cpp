@@ -2,11 +2,11 @@
 
 #include "engine/autograd/shard_sum.h"
 #include "engine/base/profile.h"
+#include "engine/base/visit.h"
 #include "engine/kernels/cast.h"
 #include "engine/kernels/product.h"
 #include "moe/kernels/mean_keys.h"
 #include "moe/kernels/top_ids.h"
-#include "moe/ops/visit_sum.h"
 
 #include <algorithm>
 

@@ -48,8 +48,7 @@ KeyChoice low_rank_keys(Tape& tape, const Var& r_NR, const Var& up_RM, Size K) {
            M);
     Exec& exec = tape.exec();
     bool recorded = tape.records({r_NR, up_RM});
-    KeyChoice choice{Tensor(exec, {N * K}, Dtype::i32).reshaped({N, K}),
-                     Var(Tensor(exec, {N * K}, sum_dtype(r_NR.dtype())).reshaped({N, K}), recorded)};
+    KeyChoice choice{Tensor(exec, {N, K}, Dtype::i32), Var(packed_tensor(exec, {N, K}, sum_dtype(r_NR.dtype())), recorded)};
     Tensor keys_MR(exec, {M, R}, up_RM.dtype());
     ChosenRows rows;
     visit(exec, r_NR.dtype(), [&]<class D, class T>(On<D, T>) {

@@ -1,9 +1,9 @@
 #include "moe/ops/noisy_logits.h"
 
 #include "engine/base/profile.h"
+#include "engine/base/visit.h"
 #include "moe/kernels/expert_sums.h"
 #include "moe/kernels/noisy_logits.h"
-#include "moe/ops/visit_sum.h"
 #include "moe/ops/whole_pass.h"
 
 namespace moe::ops {
@@ -44,7 +44,7 @@ struct GateVariationNode final : Node {
     bool is_reached() const override { return true; }
     void backward(Exec& exec) override {
         Size count = gates_NK.shape().elements();
-        Tensor d = Tensor(exec, {count}, gates_NK.dtype()).reshaped(gates_NK.shape());
+        Tensor d = packed_tensor(exec, gates_NK.shape(), gates_NK.dtype());
         visit_sum(exec, d.dtype(), [&]<class D, class S>(On<D, S>) {
             kernels::spread_slope<D, S>(exec, d.data<S>(), slope_E.data<S>(), kept_NK.data<std::int32_t>(), count, weight);
         });

@@ -11,8 +11,6 @@ using namespace engine;
 
 namespace {
 
-Tensor without_padding(Exec& exec, Size N, Size J, Dtype dtype) { return Tensor(exec, {N * J}, dtype).reshaped({N, J}); }
-
 struct ProductKeysNode final : Node {
     Var q, subkeys;
     KeyChoice choice;
@@ -28,7 +26,7 @@ struct ProductKeysNode final : Node {
         visit(exec, q.dtype(), [&]<class D, class T>(On<D, T>) {
             using S = Sum<T>;
             Size N = q.shape().rows(), groups = keys.query_columns() / keys.half, J = 2 * choice.ids_NJ.size(1) / groups;
-            Tensor ids = without_padding(exec, N * groups, J, Dtype::i32), w = without_padding(exec, N * groups, J, dtype_of<S>());
+            Tensor ids = Tensor(exec, {N * groups, J}, Dtype::i32), w = packed_tensor(exec, {N * groups, J}, dtype_of<S>());
             kernels::product_key_choices<D, S>(exec, ids.data<std::int32_t>(), w.data<S>(), choice.ids_NJ.data<std::int32_t>(),
                                                choice.scores_NJ.grad().rows<S>(), keys);
             ChosenRows rows = chosen_rows(exec, ids, keys.sub_key_rows(), true);
@@ -49,7 +47,7 @@ struct ProductKeysNode final : Node {
     Tensor halves(Exec& exec, Size N, Size groups) const {
         Tensor dense = q.value();
         if (dense.row_stride() != keys.query_columns()) {
-            dense = without_padding(exec, N, keys.query_columns(), q.dtype());
+            dense = packed_tensor(exec, {N, keys.query_columns()}, q.dtype());
             copy(exec, dense, q.value().reshaped({N, keys.query_columns()}));
         }
         return dense.view_at(0, {N * groups, keys.half}, keys.half);
@@ -66,7 +64,7 @@ KeyChoice product_keys(Tape& tape, const Var& q, const Var& subkeys, const kerne
     Exec& exec = tape.exec();
     Size N = q.shape().rows(), J = keys.heads * keys.k;
     bool recorded = tape.records({q, subkeys});
-    KeyChoice choice{without_padding(exec, N, J, Dtype::i32), Var(without_padding(exec, N, J, sum_dtype(q.dtype())), recorded)};
+    KeyChoice choice{Tensor(exec, {N, J}, Dtype::i32), Var(packed_tensor(exec, {N, J}, sum_dtype(q.dtype())), recorded)};
     visit(exec, q.dtype(), [&]<class D, class T>(On<D, T>) {
         kernels::product_key_top_k<D, T>(exec, choice.ids_NJ.data<std::int32_t>(), choice.scores_NJ.value().data<Sum<T>>(),
                                          q.value().rows<T>(), subkeys.value().rows<T>(), keys);

@@ -19,7 +19,7 @@ struct ResidualMixNode final : Node {
     const char* name() const override { return "residual_mix"; }
     bool is_reached() const override { return out.has_grad(); }
     void backward(Exec& exec) override {
-        Tensor dalpha = Tensor(exec, {alpha.shape().elements()}, alpha.dtype()).reshaped(alpha.shape());
+        Tensor dalpha = packed_tensor(exec, alpha.shape(), alpha.dtype());
         visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
             // Without a gradient of its own x takes none: a buffer that is dropped.
             GradSlot dx = x.needs_grad() ? x.grad_slot(exec) : GradSlot{Tensor(exec, x.shape(), x.dtype()), false};

@@ -1,9 +1,9 @@
 #include "moe/ops/router_losses.h"
 
 #include "engine/base/profile.h"
+#include "engine/base/visit.h"
 #include "moe/kernels/fraction_mean.h"
 #include "moe/kernels/row_lse.h"
-#include "moe/ops/visit_sum.h"
 #include "moe/ops/whole_pass.h"
 
 namespace moe::ops {
@@ -58,7 +58,7 @@ Tensor fraction_mean_loss(Tape& tape, const Var& logits_NE, const Tensor& lse_N,
     ProfileScope profile("fraction_mean");
     Exec& exec = tape.exec();
     Size N = logits_NE.shape().rows(), E = logits_NE.size(-1), K = picks.ids_NK.size(1), rows = N / exec.shards.count;
-    double all_rows = static_cast<double>(pass_rows(exec, N));
+    double all_rows = static_cast<double>(rows_of_pass(exec, N));
     Tensor leaves = shard_leaves(exec, 2 * E, logits_NE.dtype()), loss(exec, {1}, logits_NE.dtype());
     Tensor means_2E;
     visit_sum(exec, logits_NE.dtype(), [&]<class D, class S>(On<D, S>) {
@@ -77,7 +77,7 @@ Tensor z_loss(Tape& tape, const Var& logits_NE, const Tensor& lse_N, double weig
     ProfileScope profile("z_loss");
     Exec& exec = tape.exec();
     Size N = logits_NE.shape().rows(), rows = N / exec.shards.count;
-    double all_rows = static_cast<double>(pass_rows(exec, N));
+    double all_rows = static_cast<double>(rows_of_pass(exec, N));
     Tensor leaves = shard_leaves(exec, 1, logits_NE.dtype());
     visit_sum(exec, logits_NE.dtype(), [&]<class D, class S>(On<D, S>) {
         for (Size s = 0; s < exec.shards.count; ++s)

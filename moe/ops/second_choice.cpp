@@ -1,7 +1,7 @@
 #include "moe/ops/second_choice.h"
 
 #include "engine/base/profile.h"
-#include "moe/ops/visit_sum.h"
+#include "engine/base/visit.h"
 #include "moe/ops/whole_pass.h"
 
 namespace moe::ops {

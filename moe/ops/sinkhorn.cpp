@@ -2,8 +2,8 @@
 
 #include "engine/base/error.h"
 #include "engine/base/profile.h"
+#include "engine/base/visit.h"
 #include "moe/kernels/potentials.h"
-#include "moe/ops/visit_sum.h"
 #include "moe/ops/whole_pass.h"
 
 namespace moe::ops {

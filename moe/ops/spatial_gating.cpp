@@ -57,7 +57,7 @@ struct Unit {
     void route(Exec& exec) {
         Size E = options.experts, G = B * E;
         Dtype wide = sum_dtype(dtype());
-        routing = {Tensor(exec, {G}, Dtype::i32).reshaped({B, E}), Tensor(exec, {G}, wide).reshaped({B, E})};
+        routing = {Tensor(exec, {B, E}, Dtype::i32), packed_tensor(exec, {B, E}, wide)};
         means_GF = Tensor(exec, {G, 2 * W}, wide);
         chances_GE = Tensor(exec, {G, E}, wide);
         kernels::Chunks plain{B, T, E, W};

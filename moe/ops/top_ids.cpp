@@ -1,8 +1,8 @@
 #include "moe/ops/top_ids.h"
 
 #include "engine/base/profile.h"
+#include "engine/base/visit.h"
 #include "moe/kernels/top_ids.h"
-#include "moe/ops/visit_sum.h"
 
 namespace moe::ops {
 

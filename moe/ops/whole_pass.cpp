@@ -1,8 +1,7 @@
 #include "moe/ops/whole_pass.h"
 
-#include "engine/comm/shares.h"
+#include "engine/base/visit.h"
 #include "moe/kernels/tree_rows.h"
-#include "moe/ops/visit_sum.h"
 
 namespace moe::ops {
 
@@ -10,9 +9,7 @@ using namespace engine;
 
 Tensor whole_pass(Exec& exec, const Tensor& rows) {
     if (rank_count(exec) == 1) return rows;
-    Tensor whole(exec, {pass_rows(exec, rows.shape().rows()), rows.shape().columns()}, rows.dtype());
-    // Padding or none, as the part has it.
-    if (whole.row_stride() != rows.row_stride()) { whole = Tensor(exec, {whole.shape().elements()}, rows.dtype()).reshaped(whole.shape()); }
+    Tensor whole = rows_like(exec, rows_of_pass(exec, rows.shape().rows()), rows);
     gather_shares(exec, whole, rows.reshaped({rows.shape().rows(), rows.shape().columns()}));
     return whole;
 }
@@ -24,8 +21,6 @@ Tensor own_rows(Exec& exec, const Tensor& whole) {
     return whole.row_range(own.first * rows, own.count * rows);
 }
 
-Size pass_rows(const Exec& exec, Size rows) { return rows_of_pass(exec, rows); }
-
 Size first_row(const Exec& exec, Size rows) { return rows / exec.shards.count * exec.shards.first; }
 
 Tensor pass_sum(Exec& exec, const Tensor& leaves_SW, double divisor) {
@@ -35,9 +30,6 @@ Tensor pass_sum(Exec& exec, const Tensor& leaves_SW, double divisor) {
     return sum;
 }
 
-Tensor shard_leaves(Exec& exec, Size width, Dtype dtype) {
-    Size shards = exec.shards.count;
-    return Tensor(exec, {shards * width}, dtype).reshaped({shards, width});
-}
+Tensor shard_leaves(Exec& exec, Size width, Dtype dtype) { return packed_tensor(exec, {exec.shards.count, width}, dtype); }
 
 }  // namespace moe::ops

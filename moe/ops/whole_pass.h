@@ -1,5 +1,6 @@
 #pragma once
 #include "engine/autograd/tape.h"
+#include "engine/comm/shares.h"
 #include "moe/ops/picks.h"
 
 namespace moe::ops {
@@ -8,8 +9,6 @@ namespace moe::ops {
 engine::Tensor whole_pass(engine::Exec& exec, const engine::Tensor& rows);
 // This rank's rows of such a whole.
 engine::Tensor own_rows(engine::Exec& exec, const engine::Tensor& whole);
-// Rows of the whole pass, of which this rank has `rows`.
-engine::Size pass_rows(const engine::Exec& exec, engine::Size rows);
 // This rank's first row in the whole pass: what random counters count from.
 engine::Size first_row(const engine::Exec& exec, engine::Size rows);
 

@@ -58,7 +58,7 @@ Selection BiasedGroups::select(Tape& tape, const Var& x_NC, const Var&, const nn
 
 void BiasedGroups::move_bias(Exec& exec, const ops::Picks& picks) {
     Tensor counts_E = ops::choice_counts(exec, picks, experts_, bias_.value.dtype());
-    double rows = static_cast<double>(ops::pass_rows(exec, picks.ids_NK.size(0)));
+    double rows = static_cast<double>(rows_of_pass(exec, picks.ids_NK.size(0)));
     if (bias_.next.defined()) {  // an earlier pass of the same step
         visit(exec, counts_E.dtype(),
               [&]<class D, class T>(On<D, T>) { engine::kernels::add_into<D, T>(exec, counts_E.rows<T>(), counts_E_.rows<T>()); });

@@ -1,11 +1,11 @@
 // The code of docs/add_a_moe_method.md, compiled and run. What the page shows must stand here, line for line (tests/docs/quotes_test.cpp).
 #include "engine/autograd/gradient_check.h"
 #include "engine/base/error.h"
+#include "engine/base/visit.h"
 #include "engine/ops/linear.h"
 #include "engine/tensor/transfer.h"
 #include "moe/ops/experts.h"
 #include "moe/ops/top_ids.h"
-#include "moe/ops/visit_sum.h"
 #include "tests/docs/kernels/softplus_gate.h"
 #include "tests/support/devices.h"
 #include "tests/support/moe_layers.h"
@@ -82,7 +82,7 @@ struct SoftplusGateNode final : Node {
     bool is_reached() const override { return gates_NK.has_grad(); }
     void backward(Exec& exec) override {
         Tensor dz(exec, logits_NE.shape(), logits_NE.dtype());
-        moe::ops::visit_sum(exec, dz.dtype(), [&]<class D, class S>(On<D, S>) {
+        visit_sum(exec, dz.dtype(), [&]<class D, class S>(On<D, S>) {
             walk::softplus_gate_backward<D, S>(exec, dz.rows<S>(), gates_NK.grad().rows<S>(), logits_NE.value().rows<S>(),
                                                ids_NK.data<std::int32_t>());
         });
@@ -96,8 +96,8 @@ Var softplus_gate(Tape& tape, const Var& logits_NE, const Tensor& ids_NK) {
     expect(ids_NK.size(0) == logits_NE.size(0), "softplus_gate", "ids must have a row a token: got {}, expected {}", ids_NK.size(0),
            logits_NE.size(0));
     bool recorded = tape.records({logits_NE});
-    Var gates_NK(Tensor(exec, {ids_NK.shape().elements()}, logits_NE.dtype()).reshaped(ids_NK.shape()), recorded);
-    moe::ops::visit_sum(exec, logits_NE.dtype(), [&]<class D, class S>(On<D, S>) {
+    Var gates_NK(packed_tensor(exec, ids_NK.shape(), logits_NE.dtype()), recorded);
+    visit_sum(exec, logits_NE.dtype(), [&]<class D, class S>(On<D, S>) {
         walk::softplus_gate<D, S>(exec, gates_NK.value().rows<S>(), logits_NE.value().rows<S>(), ids_NK.data<std::int32_t>());
     });
     if (recorded) tape.record(SoftplusGateNode{logits_NE, gates_NK, ids_NK});
@@ -139,7 +139,7 @@ TEST_CASE_DEVICES("the page's kernel equals its formula in double precision, for
         Tensor dgates_NK = from_host(exec, {N, K}, Dtype::f32, dgates), gates_NK(exec, {N * K}, Dtype::f32),
                dz_NE(exec, {N, E}, Dtype::f32);
         gates_NK = gates_NK.reshaped({N, K});
-        moe::ops::visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
+        visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
             walk::softplus_gate<D, S>(exec, gates_NK.rows<S>(), z_NE.rows<S>(), ids_NK.data<std::int32_t>());
             walk::softplus_gate_backward<D, S>(exec, dz_NE.rows<S>(), dgates_NK.rows<S>(), z_NE.rows<S>(), ids_NK.data<std::int32_t>());
         });

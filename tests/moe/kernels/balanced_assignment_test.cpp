@@ -1,7 +1,7 @@
 #include "moe/kernels/balanced_assignment.h"
 
+#include "engine/base/visit.h"
 #include "engine/tensor/transfer.h"
-#include "moe/ops/visit_sum.h"
 #include "tests/support/devices.h"
 #include "tests/support/random.h"
 
@@ -11,7 +11,7 @@ namespace {
 
 std::vector<std::int32_t> assigned(Exec& exec, const std::vector<double>& z, Size N, Size E) {
     Tensor logits = from_host(exec, {N, E}, Dtype::f32, z), ids(exec, {N}, Dtype::i32);
-    moe::ops::visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
+    visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
         moe::kernels::balanced_assignment<D, S>(exec, ids.data<std::int32_t>(), logits.rows<S>());
     });
     return to_host<std::int32_t>(exec, ids);

@@ -1,7 +1,7 @@
 #include "moe/kernels/biased_scores.h"
 
+#include "engine/base/visit.h"
 #include "engine/tensor/transfer.h"
-#include "moe/ops/visit_sum.h"
 #include "tests/support/devices.h"
 #include "tests/support/random.h"
 
@@ -14,7 +14,7 @@ namespace {
 std::vector<double> keys_of(Exec& exec, const std::vector<double>& z, const std::vector<double>& bias, GroupRule rule) {
     Size E = static_cast<Size>(bias.size()), N = static_cast<Size>(z.size()) / E;
     Tensor logits = from_host(exec, {N, E}, Dtype::f32, z), biases = from_host(exec, {E}, Dtype::f32, bias), keys(exec, {N, E}, Dtype::f32);
-    moe::ops::visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
+    visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
         moe::kernels::biased_scores<D, S>(exec, keys.rows<S>(), logits.rows<S>(), biases.data<S>(), rule);
     });
     return to_host<double>(exec, keys);

@@ -1,7 +1,7 @@
 #include "moe/kernels/expert_choice.h"
 
+#include "engine/base/visit.h"
 #include "engine/tensor/transfer.h"
-#include "moe/ops/visit_sum.h"
 #include "tests/support/devices.h"
 #include "tests/support/random.h"
 
@@ -13,9 +13,8 @@ namespace {
 
 std::vector<std::int32_t> best_rows(Exec& exec, const std::vector<double>& p, Size N, Size E, Size seats) {
     Tensor scores = from_host(exec, {N, E}, Dtype::f32, p), rows(exec, {E, seats}, Dtype::i32);
-    moe::ops::visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
-        moe::kernels::best_rows<D, S>(exec, rows.data<std::int32_t>(), scores.rows<S>(), seats);
-    });
+    visit_sum(exec, Dtype::f32,
+              [&]<class D, class S>(On<D, S>) { moe::kernels::best_rows<D, S>(exec, rows.data<std::int32_t>(), scores.rows<S>(), seats); });
     return to_host<std::int32_t>(exec, rows);
 }
 

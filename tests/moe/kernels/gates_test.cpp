@@ -1,7 +1,7 @@
 #include "moe/kernels/gates.h"
 
+#include "engine/base/visit.h"
 #include "engine/tensor/transfer.h"
-#include "moe/ops/visit_sum.h"
 #include "tests/support/devices.h"
 #include "tests/support/random.h"
 
@@ -67,7 +67,7 @@ TEST_CASE_DEVICES("gates equal their formulas, and their gradient that of centra
         Tensor logits = from_host(exec, {kN, kE}, Dtype::f32, z), out(exec, {kN * kK}, Dtype::f32), dz(exec, {kN, kE}, Dtype::f32),
                ids = from_host(exec, {kN, kK}, Dtype::i32, some_ids(false)), kept = from_host(exec, {kN, kK}, Dtype::i32, some_ids(true)),
                grad = from_host(exec, {kN * kK}, Dtype::f32, dgates);
-        moe::ops::visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
+        visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
             moe::kernels::gates<D, S>(exec, out.data<S>(), logits.rows<S>(), ids.data<std::int32_t>(), kept.data<std::int32_t>(), kN, kK,
                                       rule);
             if (rule.gate == Gate::one) return;

@@ -1,7 +1,7 @@
 #include "moe/kernels/noisy_logits.h"
 
+#include "engine/base/visit.h"
 #include "engine/tensor/transfer.h"
-#include "moe/ops/visit_sum.h"
 #include "tests/support/devices.h"
 #include "tests/support/random.h"
 
@@ -16,7 +16,7 @@ std::vector<double> noisy(Exec& exec, const std::vector<double>& z, const std::v
     Size N = static_cast<Size>(z.size()) / E;
     Tensor logits = from_host(exec, {N, E}, Dtype::f32, z), deviations = from_host(exec, {N, E}, Dtype::f32, s),
            h(exec, {N, E}, Dtype::f32);
-    moe::ops::visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
+    visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
         moe::kernels::noisy_logits<D, S>(exec, h.rows<S>(), logits.rows<S>(), deviations.rows<S>(), 7, first_row);
     });
     exec.scalars = nullptr;

@@ -1,7 +1,7 @@
 #include "moe/kernels/potentials.h"
 
+#include "engine/base/visit.h"
 #include "engine/tensor/transfer.h"
-#include "moe/ops/visit_sum.h"
 #include "tests/support/devices.h"
 #include "tests/support/random.h"
 
@@ -17,7 +17,7 @@ struct Potentials {
 Potentials iterate(Exec& exec, const std::vector<double>& z, Size N, Size E, Size T, int iterations) {
     Tensor scores = from_host(exec, {N, E}, Dtype::f32, z), a(exec, {N / T * E}, Dtype::f32), b(exec, {N}, Dtype::f32),
            plan(exec, {N, E}, Dtype::f32);
-    moe::ops::visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
+    visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
         for (int i = 0; i < iterations; ++i) {
             moe::kernels::row_potentials<D, S>(exec, b.data<S>(), scores.rows<S>(), i == 0 ? nullptr : a.data<S>(), T, 1);
             moe::kernels::column_potentials<D, S>(exec, a.data<S>(), scores.rows<S>(), b.data<S>(), T, 1);

@@ -1,9 +1,9 @@
 // row_lse, z_loss, fraction_mean and tree_rows, beside the formulas in double.
+#include "engine/base/visit.h"
 #include "engine/tensor/transfer.h"
 #include "moe/kernels/fraction_mean.h"
 #include "moe/kernels/row_lse.h"
 #include "moe/kernels/tree_rows.h"
-#include "moe/ops/visit_sum.h"
 #include "tests/support/devices.h"
 #include "tests/support/random.h"
 
@@ -35,7 +35,7 @@ TEST_CASE_DEVICES("log-sum-exp, z-loss and E·Σ f·P equal their formulas for o
             }
             sums[static_cast<std::size_t>(E + choices[static_cast<std::size_t>(n * K)])] += 1;
         }
-        moe::ops::visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
+        visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
             moe::kernels::row_lse<D, S>(exec, lse.data<S>(), logits.rows<S>());
             moe::kernels::z_loss_leaf<D, S>(exec, square.data<S>(), lse.data<S>(), N);
             moe::kernels::z_loss_backward<D, S>(exec, dz_z.rows<S>(), true, logits.rows<S>(), lse.data<S>(), 0.25);
@@ -68,8 +68,8 @@ TEST_CASE_DEVICES("log-sum-exp, z-loss and E·Σ f·P equal their formulas for o
 TEST_CASE_DEVICES("sums of micro-shards are added along the aligned tree, then divided") {
     auto x = tests::random_values(7 * 3, 1);
     Tensor leaves = from_host(exec, {7, 3}, Dtype::f32, x), sum(exec, {3}, Dtype::f32);
-    moe::ops::visit_sum(exec, Dtype::f32,
-                        [&]<class D, class S>(On<D, S>) { moe::kernels::tree_rows<D, S>(exec, sum.data<S>(), leaves.rows<S>(), 3.0); });
+    visit_sum(exec, Dtype::f32,
+              [&]<class D, class S>(On<D, S>) { moe::kernels::tree_rows<D, S>(exec, sum.data<S>(), leaves.rows<S>(), 3.0); });
     auto got = to_host<float>(exec, sum);
     for (std::size_t w = 0; w < 3; ++w) {
         auto f = [&](std::size_t s) { return static_cast<float>(x[s * 3 + w]); };

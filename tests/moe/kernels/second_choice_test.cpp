@@ -1,8 +1,8 @@
 #include "moe/kernels/second_choice.h"
 
 #include "engine/base/philox.h"
+#include "engine/base/visit.h"
 #include "engine/tensor/transfer.h"
-#include "moe/ops/visit_sum.h"
 #include "tests/support/devices.h"
 #include "tests/support/random.h"
 
@@ -21,7 +21,7 @@ Choices choices(Exec& exec, const std::vector<double>& z, Second second) {
     StepScalars scalars{.seed = 3, .step = 9};
     exec.scalars = &scalars;
     Tensor logits = from_host(exec, {kN, kE}, Dtype::f32, z), ids(exec, {kN, 2}, Dtype::i32), kept(exec, {kN, 2}, Dtype::i32);
-    moe::ops::visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
+    visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
         moe::kernels::second_choice<D, S>(exec, ids.data<std::int32_t>(), kept.data<std::int32_t>(), logits.rows<S>(), second, 7, 11);
     });
     exec.scalars = nullptr;

@@ -2,7 +2,6 @@
 
 #include "engine/base/visit.h"
 #include "engine/tensor/transfer.h"
-#include "moe/ops/visit_sum.h"
 #include "tests/support/devices.h"
 #include "tests/support/random.h"
 
@@ -14,7 +13,7 @@ namespace {
 
 std::vector<std::int32_t> picked(Exec& exec, const std::vector<double>& s, Size N, Size E, Size K) {
     Tensor scores = from_host(exec, {N, E}, Dtype::f32, s), ids(exec, {N, K}, Dtype::i32);
-    moe::ops::visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
+    visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
         moe::kernels::top_ids<D, S>(exec, ids.data<std::int32_t>(), nullptr, scores.rows<S>(), K);
     });
     return to_host<std::int32_t>(exec, ids);
@@ -56,7 +55,7 @@ TEST_CASE_DEVICES("a dropped expert comes last and is not kept; the same are dro
     Size N = 200, E = 6, K = 4;
     auto s = tests::random_values(N * E, 4);
     Tensor scores = from_host(exec, {N, E}, Dtype::f32, s), ids(exec, {N, K}, Dtype::i32), kept(exec, {N, K}, Dtype::i32);
-    moe::ops::visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
+    visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
         moe::kernels::top_ids<D, S>(exec, ids.data<std::int32_t>(), kept.data<std::int32_t>(), scores.rows<S>(), K, {0.5f, 7, 11});
     });
     auto got = to_host<std::int32_t>(exec, ids), left = to_host<std::int32_t>(exec, kept);
