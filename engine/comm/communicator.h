@@ -3,6 +3,8 @@
 
 #include <functional>
 #include <memory>
+#include <string_view>
+#include <vector>
 
 namespace engine {
 
@@ -13,12 +15,16 @@ class Communicator {
     virtual ~Communicator() = default;
     virtual int rank() const = 0;
     virtual int size() const = 0;
+    // sends[r] goes to rank r while receives[r] comes from it, for every r, bit for bit; undefined: nothing does. The two ends agree on
+    // rows and columns. `collective` names the call in errors.
+    virtual void exchange(Exec& exec, std::string_view collective, const std::vector<Tensor>& sends,
+                          const std::vector<Tensor>& receives) = 0;
     // Rank r's `part` becomes rows [r·rows(part), (r+1)·rows(part)) of `whole` on every rank, bit for bit. `part` may be those
     // rows of this rank's `whole` themselves.
-    virtual void all_gather(Exec& exec, const Tensor& whole, const Tensor& part) = 0;
+    virtual void all_gather(Exec& exec, const Tensor& whole, const Tensor& part);
     // Each rank holds the root of its subtree of micro-shards; afterwards all hold the root of the whole aligned tree, in the same bits
     // whatever the number of ranks (PROGRAMS, "A step"; shares.h).
-    virtual void tree_sum(Exec& exec, const Tensor& sum) = 0;
+    virtual void tree_sum(Exec& exec, const Tensor& sum);
     // A sum over ranks in whatever order is fastest, the same on all of them; another number of ranks gives other bits
     // (parallel.reduction = "fast").
     virtual void plain_sum(Exec& exec, const Tensor& sum) { tree_sum(exec, sum); }

@@ -8,7 +8,9 @@ class Single final : public Communicator {
   public:
     int rank() const override { return 0; }
     int size() const override { return 1; }
-    void all_gather(Exec& exec, const Tensor& whole, const Tensor& part) override { copy(exec, whole, part); }
+    void exchange(Exec& exec, std::string_view, const std::vector<Tensor>& sends, const std::vector<Tensor>& receives) override {
+        if (sends[0].defined() && sends[0].address() != receives[0].address()) copy(exec, receives[0], sends[0]);
+    }
     void tree_sum(Exec&, const Tensor&) override {}
     bool any(bool here) override { return here; }
 };
@@ -18,6 +20,7 @@ class Dry final : public Communicator {
     Dry(int rank, int size) : rank_(rank), size_(size) {}
     int rank() const override { return rank_; }
     int size() const override { return size_; }
+    void exchange(Exec&, std::string_view, const std::vector<Tensor>&, const std::vector<Tensor>&) override {}
     void all_gather(Exec&, const Tensor&, const Tensor&) override {}
     void tree_sum(Exec&, const Tensor&) override {}
     bool any(bool here) override { return here; }

@@ -7,6 +7,15 @@ Size bytes_without_padding(const Tensor& tensor) { return tensor.shape().element
 
 }  // namespace
 
+void CountedRanks::exchange(Exec& exec, std::string_view collective, const std::vector<Tensor>& sends,
+                            const std::vector<Tensor>& receives) {
+    for (int r = 0; r < size(); ++r) {
+        const Tensor& send = sends[static_cast<std::size_t>(r)];
+        if (r != rank() && send.defined()) traffic_.exchanges += bytes_without_padding(send);
+    }
+    ranks_.exchange(exec, collective, sends, receives);
+}
+
 void CountedRanks::all_gather(Exec& exec, const Tensor& whole, const Tensor& part) {
     traffic_.gathers += (size() - 1) * bytes_without_padding(part);
     ranks_.all_gather(exec, whole, part);

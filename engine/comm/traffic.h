@@ -5,9 +5,10 @@ namespace engine {
 
 // Bytes that leave a rank, over all calls so far.
 struct Traffic {
-    Size sums = 0;     // a sum of S bytes over n ranks: 2·S·(n−1)/n, a slice to each rank and the own slice's sum to all
-    Size gathers = 0;  // (n−1) times the own part
-    Size total() const { return sums + gathers; }
+    Size sums = 0;       // a sum of S bytes over n ranks: 2·S·(n−1)/n, a slice to each rank and the own slice's sum to all
+    Size gathers = 0;    // (n−1) times the own part
+    Size exchanges = 0;  // what is sent to other ranks
+    Size total() const { return sums + gathers + exchanges; }
 };
 
 // Another communicator's calls, counted. On dry_rank: what a step would send.
@@ -16,6 +17,7 @@ class CountedRanks final : public Communicator {
     explicit CountedRanks(Communicator& ranks) : ranks_(ranks) {}
     int rank() const override { return ranks_.rank(); }
     int size() const override { return ranks_.size(); }
+    void exchange(Exec& exec, std::string_view collective, const std::vector<Tensor>& sends, const std::vector<Tensor>& receives) override;
     void all_gather(Exec& exec, const Tensor& whole, const Tensor& part) override;
     void tree_sum(Exec& exec, const Tensor& sum) override;
     void plain_sum(Exec& exec, const Tensor& sum) override;

@@ -28,14 +28,15 @@ class Meeting {
         if (error && !error_) error_ = error;
         hand_on(rank);
     }
-    // Leaves a part, lets every other rank do the same, and returns all parts in rank order.
-    std::vector<Tensor> exchange(int rank, const Tensor& part, bool flag) {
-        ranks_[index(rank)].part = part;
+    // Leaves something for every rank, or one thing for all, lets every other rank do the same, and returns in rank order what they left
+    // for this one.
+    std::vector<Tensor> exchange(int rank, std::vector<Tensor> parts, bool flag) {
+        ranks_[index(rank)].parts = std::move(parts);
         ranks_[index(rank)].flag = flag;
         pass_round(rank);
-        std::vector<Tensor> parts;
-        for (const Rank& each : ranks_) parts.push_back(each.part);
-        return parts;
+        std::vector<Tensor> own;
+        for (const Rank& each : ranks_) own.push_back(each.parts.size() == 1 ? each.parts[0] : each.parts[index(rank)]);
+        return own;
     }
     bool any() const {
         for (const Rank& each : ranks_) {
@@ -59,13 +60,13 @@ class Meeting {
     // A round, after which nobody holds this rank's part any more: its memory's pool may go.
     void leave(int rank) {
         pass_round(rank);
-        ranks_[index(rank)].part = Tensor();
+        ranks_[index(rank)].parts.clear();
     }
     std::exception_ptr error() const { return error_; }
 
   private:
     struct Rank {
-        Tensor part;
+        std::vector<Tensor> parts;
         bool flag = false;
         bool finished = false;
         long rounds = 0;
@@ -94,13 +95,11 @@ class VirtualRank final : public Communicator {
     int rank() const override { return rank_; }
     int size() const override { return size_; }
 
-    void all_gather(Exec& exec, const Tensor& whole, const Tensor& part) override {
-        std::vector<Tensor> parts = meeting_.exchange(rank_, part, false);
-        Size rows = part.shape().rows();
-        for (int r = 0; r < size_; ++r) {
-            const Tensor& from = parts[static_cast<std::size_t>(r)];
-            Tensor to = whole.view_at(r * rows * whole.row_stride(), part.shape(), part.row_stride());
-            if (to.address() != from.address()) copy(exec, to, from);
+    void exchange(Exec& exec, std::string_view, const std::vector<Tensor>& sends, const std::vector<Tensor>& receives) override {
+        std::vector<Tensor> parts = meeting_.exchange(rank_, sends, false);
+        for (std::size_t r = 0; r < parts.size(); ++r) {
+            expect(parts[r].defined() == receives[r].defined(), "virtual_ranks", "ranks {} and {} disagree on an exchange", r, rank_);
+            if (parts[r].defined() && parts[r].address() != receives[r].address()) copy(exec, receives[r], parts[r]);
         }
         parts.clear();
         meeting_.leave(rank_);
@@ -119,7 +118,7 @@ class VirtualRank final : public Communicator {
     }
 
     bool any(bool here) override {
-        meeting_.exchange(rank_, Tensor(), here);
+        meeting_.exchange(rank_, {Tensor()}, here);
         bool result = meeting_.any();
         meeting_.leave(rank_);
         return result;
@@ -147,7 +146,7 @@ class VirtualRank final : public Communicator {
     // Each rank sums one slice, in its own tensor, and takes the other slices from the others: a block is all the memory that it takes.
     template <class Total>
     void sum_slices(Exec& exec, const Tensor& sum, Total total) {
-        std::vector<Tensor> parts = meeting_.exchange(rank_, sum, false);
+        std::vector<Tensor> parts = meeting_.exchange(rank_, {sum}, false);
         for (const Range& block : blocks_of(sum, rank_)) {
             std::vector<Tensor> leaves;
             for (const Tensor& part : parts) leaves.push_back(view(part, block));

@@ -1,3 +1,4 @@
+#include "engine/comm/rank_subset.h"
 #include "engine/comm/transport.h"
 #include "engine/tensor/transfer.h"
 #include "tests/support/many_ranks.h"
@@ -37,6 +38,35 @@ std::vector<double> collected(Communicator& communicator) {
                                 from_host(exec, {2, columns}, Dtype::i32,
                                           std::vector<std::int32_t>(static_cast<std::size_t>(2 * columns), communicator.rank())));
         keep(whole);
+    }
+    // Another number of rows from every rank to every other, none to the next one.
+    std::vector<Tensor> sends, receives;
+    auto rows = [&](int from, int to) { return (to - from + communicator.size()) % communicator.size() == 1 ? 0 : 1 + 2 * from + to; };
+    for (int r = 0; r < communicator.size(); ++r) {
+        auto tensor = [&](int count, double value) {
+            return count > 0 ? from_host(exec, {count, 9}, Dtype::f32, std::vector<double>(static_cast<std::size_t>(9 * count), value))
+                             : Tensor();
+        };
+        sends.push_back(tensor(rows(communicator.rank(), r), 10 * communicator.rank() + r));
+        receives.push_back(tensor(rows(r, communicator.rank()), -1));
+    }
+    communicator.exchange(exec, "exchange", sends, receives);
+    for (int r = 0; r < communicator.size(); ++r) {
+        if (!receives[static_cast<std::size_t>(r)].defined()) continue;
+        CHECK(to_host<double>(exec, receives[static_cast<std::size_t>(r)]) ==
+              std::vector<double>(static_cast<std::size_t>(9 * rows(r, communicator.rank())), 10 * r + communicator.rank()));
+    }
+    if (communicator.size() % 2 == 0) {
+        int first = communicator.rank() % 2;
+        std::vector<int> members;
+        for (int r = first; r < communicator.size(); r += 2) members.push_back(r);
+        RankSubset every_second(communicator, members);
+        CHECK(every_second.rank() == communicator.rank() / 2);
+        Tensor sum = from_host(exec, {1001}, Dtype::f32, std::vector<double>(1001, 1 << communicator.rank()));
+        exec.communicator = &every_second;
+        every_second.tree_sum(exec, sum);
+        exec.communicator = &communicator;
+        CHECK(to_host<double>(exec, sum) == std::vector<double>(1001, ((1 << communicator.size()) - 1) / 3 << first));
     }
     for (int r = 0; r < communicator.size(); ++r) all.push_back(communicator.any(communicator.rank() == r));
     all.push_back(communicator.any(false));

@@ -1,0 +1,24 @@
+#pragma once
+#include "engine/comm/communicator.h"
+
+namespace engine {
+
+// Some of the ranks of a communicator among themselves, in the order in which they are named. Every rank of it makes the same calls at the
+// same time, each in a subset of its own.
+class RankSubset final : public Communicator {
+  public:
+    // `members`: ranks of `all`, its own among them.
+    RankSubset(Communicator& all, std::vector<int> members);
+    int rank() const override { return rank_; }
+    int size() const override { return static_cast<int>(members_.size()); }
+    void exchange(Exec& exec, std::string_view collective, const std::vector<Tensor>& sends, const std::vector<Tensor>& receives) override;
+    // Over all ranks: they fail together.
+    bool any(bool here) override { return all_.any(here); }
+
+  private:
+    Communicator& all_;
+    std::vector<int> members_;
+    int rank_ = 0;
+};
+
+}  // namespace engine
