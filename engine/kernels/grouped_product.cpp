@@ -49,8 +49,10 @@ inline std::vector<RowBlock> row_blocks(const Groups& groups) {
     return blocks;
 }
 
-template <class I, class T>
-void gather_product(Exec& exec, Rows<T> c, Rows<const T> a, Rows<const T> b, Layout layout_b, const Groups& groups) {
+// Routed rows of c from rows of a: those of the tokens, or routed rows, scaled.
+template <class I, class T, class Out>
+void rows_product(Exec& exec, Rows<Out> c, Rows<const T> a, bool gathers, const Sum<T>* scale, Rows<const T> b, Layout layout_b,
+                  const Groups& groups) {
     using S = Sum<T>;
     PackedExperts<I, T> packed(exec, b, layout_b, groups.experts);
     std::vector<RowBlock> blocks = row_blocks(groups);
@@ -58,8 +60,11 @@ void gather_product(Exec& exec, Rows<T> c, Rows<const T> a, Rows<const T> b, Lay
     parallel_for(static_cast<Size>(blocks.size()), [&](Size task) {
         const RowBlock& block = blocks[static_cast<std::size_t>(task)];
         I* left = tile::arena<0, I>(tile::left_elements<I>(block.rows, K));
-        tile::pack_left(left, tile::Source<T>{a.data, a.stride, groups.token + block.first}, Layout::normal, 0, block.rows, 0, K);
-        if constexpr (std::is_same_v<T, S>) {
+        tile::Source<T> source =
+            gathers ? tile::Source<T>{a.data, a.stride, groups.token + block.first}
+                    : tile::Source<T>{a.row(block.first), a.stride, nullptr, scale != nullptr ? scale + block.first : nullptr};
+        tile::pack_left(left, source, Layout::normal, 0, block.rows, 0, K);
+        if constexpr (std::is_same_v<Out, S>) {
             tile::multiply_panels<I>({c.row(block.first), c.stride, block.rows}, left, packed.expert(block.expert), K, columns, K, false);
         } else {
             S* sums = tile::arena<2, S>(block.rows * columns);
@@ -120,8 +125,8 @@ void combine_product(Exec& exec, Rows<T> y, bool add, Rows<const T> a, const Sum
     using S = Sum<T>;
     PackedExperts<I, T> packed(exec, b, layout_b, groups.experts);
     Size K = packed.depth(), columns = y.columns, ranges = token_ranges(y.rows, groups);
-    // A range of tokens is one task's own. It runs through the experts in order and lets each go on with the sums of the one before, right
-    // in their rows of y: no sum depends on threads, and no product is written to be added later.
+    // A range of tokens is one task's own. It runs through the experts in order and adds what each gives right to the rows of y: no sum
+    // depends on threads, and no product is written to be added later.
     parallel_for(ranges, [&](Size task) {
         Size first = task * y.rows / ranges, last = (task + 1) * y.rows / ranges;
         Rows<S> sums{nullptr, last - first, columns, y.stride};
@@ -147,7 +152,7 @@ void combine_product(Exec& exec, Rows<T> y, bool add, Rows<const T> a, const Sum
                     tile::Source<T> source{a.data, a.stride, rows.routed, scale != nullptr ? rows.scale : nullptr};
                     tile::pack_left(left, source, Layout::normal, 0, rows.count, 0, K);
                     tile::Target<S> target{sums.data - first * sums.stride, sums.stride, rows.count, rows.token};
-                    tile::multiply_panels<I>(target, left, packed.expert(e), K, columns, K, true);
+                    tile::multiply_panels<I>(target, left, packed.expert(e), K, columns, K, tile::Add::after);
                 }
             }
         }
@@ -185,7 +190,13 @@ void weight_gradient(Rows<Sum<T>> db, bool add, Rows<const T> a, Rows<const T> c
 
 template <class D, class T>
 void grouped_gather_product(Exec& exec, Rows<T> c, Rows<const T> a, Rows<const T> b, Layout layout_b, const Groups& groups) {
-    tile::with_item<T>([&]<class I>(std::type_identity<I>) { gather_product<I>(exec, c, a, b, layout_b, groups); });
+    tile::with_item<T>([&]<class I>(std::type_identity<I>) { rows_product<I, T>(exec, c, a, true, nullptr, b, layout_b, groups); });
+}
+
+template <class D, class T>
+void grouped_rows_product(Exec& exec, Rows<Sum<T>> c, Rows<const T> a, const Sum<T>* scale, Rows<const T> b, Layout layout_b,
+                          const Groups& groups) {
+    tile::with_item<T>([&]<class I>(std::type_identity<I>) { rows_product<I, T>(exec, c, a, false, scale, b, layout_b, groups); });
 }
 
 template <class D, class T>
@@ -200,11 +211,12 @@ void grouped_weight_gradient(Exec&, Rows<Sum<T>> db, bool add, Rows<const T> a, 
     tile::with_item<T>([&]<class I>(std::type_identity<I>) { weight_gradient<I>(db, add, a, c, gather_left, scale, begin, end, groups); });
 }
 
-#define INSTANTIATE(T)                                                                                                           \
-    template void grouped_gather_product<Here, T>(Exec&, Rows<T>, Rows<const T>, Rows<const T>, Layout, const Groups&);          \
-    template void grouped_combine_product<Here, T>(Exec&, Rows<T>, bool, Rows<const T>, const Sum<T>*, Rows<const T>, Layout,    \
-                                                   const Groups&);                                                               \
-    template void grouped_weight_gradient<Here, T>(Exec&, Rows<Sum<T>>, bool, Rows<const T>, Rows<const T>, bool, const Sum<T>*, \
+#define INSTANTIATE(T)                                                                                                                    \
+    template void grouped_gather_product<Here, T>(Exec&, Rows<T>, Rows<const T>, Rows<const T>, Layout, const Groups&);                   \
+    template void grouped_rows_product<Here, T>(Exec&, Rows<Sum<T>>, Rows<const T>, const Sum<T>*, Rows<const T>, Layout, const Groups&); \
+    template void grouped_combine_product<Here, T>(Exec&, Rows<T>, bool, Rows<const T>, const Sum<T>*, Rows<const T>, Layout,             \
+                                                   const Groups&);                                                                        \
+    template void grouped_weight_gradient<Here, T>(Exec&, Rows<Sum<T>>, bool, Rows<const T>, Rows<const T>, bool, const Sum<T>*,          \
                                                    const std::int32_t*, const std::int32_t*, const Groups&);
 INSTANTIATE(float)
 INSTANTIATE(double)

@@ -49,6 +49,24 @@ __global__ void grouped_gather_product_kernel(Rows<T> c, Rows<const T> a, Rows<c
     if (r < tile.end && column < c.columns) c(r, column) = store<T>(sum);
 }
 
+// What the routed row r of expert e adds to an element of its token.
+template <class T>
+__device__ inline float routed_product(Rows<const T> a, const float* scale, Rows<const T> b, bool transposed, Size r, Size base, Size c) {
+    float sum = 0;
+    for (Size g = 0; g < a.columns; ++g) sum = fmaf(load(a(r, g)), load(transposed ? b(base + c, g) : b(base + g, c)), sum);
+    return scale != nullptr ? scale[r] * sum : sum;
+}
+
+// One block a tile of 16 routed rows × 16 columns, one thread an element.
+template <class T>
+__global__ void grouped_rows_product_kernel(Rows<float> c, Rows<const T> a, const float* scale, Rows<const T> b, bool transposed,
+                                            Groups groups) {
+    GroupTile tile = find_tile(groups, blockIdx.y);
+    Size r = tile.first + threadIdx.y, column = static_cast<Size>(blockIdx.x) * kGroupTile + threadIdx.x;
+    if (r >= tile.end || column >= c.columns) return;
+    c(r, column) = routed_product(a, scale, b, transposed, r, tile.expert * (b.rows / groups.experts), column);
+}
+
 // One thread an element of y: the choices of its token in order.
 template <class T>
 __global__ void grouped_combine_product_kernel(Rows<T> y, bool add, Rows<const T> a, const float* scale, Rows<const T> b, bool transposed,
@@ -60,9 +78,7 @@ __global__ void grouped_combine_product_kernel(Rows<T> y, bool add, Rows<const T
     for (Size k = 0; k < groups.choices; ++k) {
         Size r = groups.position[n * groups.choices + k], base = groups.ids[n * groups.choices + k] * (b.rows / groups.experts);
         if (r < 0) continue;
-        float sum = 0;
-        for (Size g = 0; g < a.columns; ++g) sum = fmaf(load(a(r, g)), load(transposed ? b(base + c, g) : b(base + g, c)), sum);
-        total += scale != nullptr ? scale[r] * sum : sum;
+        total += routed_product(a, scale, b, transposed, r, base, c);
     }
     y(n, c) = store<T>(total);
 }
@@ -106,6 +122,16 @@ void grouped_gather_product(Exec& exec, Rows<T> c, Rows<const T> a, Rows<const T
 }
 
 template <class D, class T>
+void grouped_rows_product(Exec& exec, Rows<Sum<T>> c, Rows<const T> a, const Sum<T>* scale, Rows<const T> b, Layout layout_b,
+                          const Groups& groups) {
+    if (c.rows * c.columns == 0) return;
+    dim3 grid(static_cast<unsigned>((c.columns + kGroupTile - 1) / kGroupTile),
+              static_cast<unsigned>(groups.rows / kGroupTile + groups.experts));
+    launch("grouped_rows_product_kernel", grouped_rows_product_kernel<T>, grid, dim3(kGroupTile, kGroupTile), 0, exec.stream, c, a, scale,
+           b, layout_b == Layout::transposed, groups);
+}
+
+template <class D, class T>
 void grouped_combine_product(Exec& exec, Rows<T> y, bool add, Rows<const T> a, const Sum<T>* scale, Rows<const T> b, Layout layout_b,
                              const Groups& groups) {
     constexpr int kThreads = 128;
@@ -126,11 +152,12 @@ void grouped_weight_gradient(Exec& exec, Rows<Sum<T>> db, bool add, Rows<const T
            a, c, gather_left, scale, begin, end, groups);
 }
 
-#define INSTANTIATE(T)                                                                                                           \
-    template void grouped_gather_product<Here, T>(Exec&, Rows<T>, Rows<const T>, Rows<const T>, Layout, const Groups&);          \
-    template void grouped_combine_product<Here, T>(Exec&, Rows<T>, bool, Rows<const T>, const Sum<T>*, Rows<const T>, Layout,    \
-                                                   const Groups&);                                                               \
-    template void grouped_weight_gradient<Here, T>(Exec&, Rows<Sum<T>>, bool, Rows<const T>, Rows<const T>, bool, const Sum<T>*, \
+#define INSTANTIATE(T)                                                                                                                    \
+    template void grouped_gather_product<Here, T>(Exec&, Rows<T>, Rows<const T>, Rows<const T>, Layout, const Groups&);                   \
+    template void grouped_rows_product<Here, T>(Exec&, Rows<Sum<T>>, Rows<const T>, const Sum<T>*, Rows<const T>, Layout, const Groups&); \
+    template void grouped_combine_product<Here, T>(Exec&, Rows<T>, bool, Rows<const T>, const Sum<T>*, Rows<const T>, Layout,             \
+                                                   const Groups&);                                                                        \
+    template void grouped_weight_gradient<Here, T>(Exec&, Rows<Sum<T>>, bool, Rows<const T>, Rows<const T>, bool, const Sum<T>*,          \
                                                    const std::int32_t*, const std::int32_t*, const Groups&);
 INSTANTIATE(float)
 INSTANTIATE(bf16)

@@ -18,9 +18,16 @@ struct Groups {
 template <class D, class T>
 void grouped_gather_product(Exec& exec, Rows<T> c, Rows<const T> a, Rows<const T> b, Layout layout_b, const Groups& groups);
 
+// c[r,:] = scale[r]·a[r,:]·b_e: what a choice adds to its token in grouped_combine_product.   a (R,G), b (E·G,C) or, transposed, (E·C,G);
+// c (R,C) of Sum<T>; scale (R) or null.
+template <class D, class T>
+void grouped_rows_product(Exec& exec, Rows<Sum<T>> c, Rows<const T> a, const Sum<T>* scale, Rows<const T> b, Layout layout_b,
+                          const Groups& groups);
+
 // y[n,:] (+)= Σ_k scale[r]·a[r,:]·b_e over the routed rows r of token n.   a (R,G), b (E·G,C) or, transposed, (E·C,G); y (N,C);
-// scale (R) or null. No N·K·C buffer: on the CPU a row is one chain of multiply-adds through its experts in ascending order, elsewhere its
-// choices add in their own. Where the CPU multiplies pairs of bf16, scaled rows are rounded to bf16.
+// scale (R) or null. No N·K·C buffer: a choice's product is summed by itself and added, on the CPU by ascending expert, elsewhere by
+// ascending choice: the bits of grouped_rows_product, added in that order. Where the CPU multiplies pairs of bf16, scaled rows are rounded
+// to bf16.
 template <class D, class T>
 void grouped_combine_product(Exec& exec, Rows<T> y, bool add, Rows<const T> a, const Sum<T>* scale, Rows<const T> b, Layout layout_b,
                              const Groups& groups);

@@ -52,16 +52,19 @@ struct RowsLeft {
     }
 };
 
-// c[i][j] = (start from c or 0) + Σ_k a[i,k] · b[k·kTileColumns + j] over `count` items k, in order.
+// What becomes of a target's old values: they go; a sum starts from them; or it starts from 0 and is added to them at its end.
+enum class Add { no, before, after };
+
+// c[i][j] (+)= Σ_k a[i,k] · b[k·kTileColumns + j] over `count` items k, in order.
 // b: a packed panel, of whose columns the first kVectors·kLanes take part. Only the first c.rows × `columns` of c are touched; the
 // arithmetic is that of the whole tile.
 template <int kVectors, class I, class Left>
-inline void micro(Size count, Left a, const I* b, Target<ItemSum<I>> c, bool add, Size columns) {
+inline void micro(Size count, Left a, const I* b, Target<ItemSum<I>> c, Add add, Size columns) {
     using S = ItemSum<I>;
     constexpr int kWidth = kLanes<S>;
     bool whole = c.rows >= kTileRows && columns >= kVectors * kWidth;
     Vector<S> sums[kTileRows][kVectors];
-    if (!add) {
+    if (add != Add::before) {
         for (int i = 0; i < kTileRows; ++i) {
             for (int v = 0; v < kVectors; ++v) sums[i][v] = Vector<S>{};
         }
@@ -90,6 +93,12 @@ inline void micro(Size count, Left a, const I* b, Target<ItemSum<I>> c, bool add
         }
         a.next();
     }
+    if (whole && add == Add::after) {
+        for (int i = 0; i < kTileRows; ++i) {
+            for (int v = 0; v < kVectors; ++v) store_vector(c.row(i) + v * kWidth, load_vector(c.row(i) + v * kWidth) + sums[i][v]);
+        }
+        return;
+    }
     if (whole) {
         for (int i = 0; i < kTileRows; ++i) {
             for (int v = 0; v < kVectors; ++v) store_vector(c.row(i) + v * kWidth, sums[i][v]);
@@ -99,7 +108,10 @@ inline void micro(Size count, Left a, const I* b, Target<ItemSum<I>> c, bool add
 #pragma GCC unroll 16
     for (int i = 0; i < kTileRows; ++i) {
         if (i >= c.rows) break;
-        for (int v = 0; v < kVectors; ++v) store_part(c.row(i) + v * kWidth, sums[i][v], columns - v * kWidth);
+        for (int v = 0; v < kVectors; ++v) {
+            if (add == Add::after) sums[i][v] = load_part(c.row(i) + v * kWidth, columns - v * kWidth) + sums[i][v];
+            store_part(c.row(i) + v * kWidth, sums[i][v], columns - v * kWidth);
+        }
     }
 }
 

@@ -61,7 +61,7 @@ void pack_right(I* to, const Source<T>& b, Layout layout, Size first, Size colum
 
 // c[c.rows, columns] (+)= packed left · packed right over K. The panels of `right` were packed with `right_depth` ≥ K.
 template <class I>
-void multiply_panels(const Target<ItemSum<I>>& c, const I* left, const I* right, Size right_depth, Size columns, Size K, bool add) {
+void multiply_panels(const Target<ItemSum<I>>& c, const I* left, const I* right, Size right_depth, Size columns, Size K, Add add) {
     constexpr Size kWidth = kTileColumns<I>;
     Size count = items<I>(K);
     for (Size j = 0; j < columns; j += kWidth) {
@@ -76,6 +76,11 @@ void multiply_panels(const Target<ItemSum<I>>& c, const I* left, const I* right,
     }
 }
 
+template <class I>
+void multiply_panels(const Target<ItemSum<I>>& c, const I* left, const I* right, Size right_depth, Size columns, Size K, bool add) {
+    multiply_panels<I>(c, left, right, right_depth, columns, K, add ? Add::before : Add::no);
+}
+
 // The same with a left operand that lies in rows, a[i·a_stride + k]. Its last tile, if not whole, is packed.
 template <class S>
 void multiply_rows(const Target<S>& c, const S* a, Size a_stride, const S* right, Size right_depth, Size columns, Size K, bool add) {
@@ -85,9 +90,9 @@ void multiply_rows(const Target<S>& c, const S* a, Size a_stride, const S* right
         const S* panel = right + j * right_depth;
         for (Size i = 0; i < whole; i += kTileRows) {
             if (columns - j > kWidth / 2) {
-                micro<2>(K, RowsLeft<S>(a + i * a_stride, a_stride), panel, c.part(i, j), add, columns - j);
+                micro<2>(K, RowsLeft<S>(a + i * a_stride, a_stride), panel, c.part(i, j), add ? Add::before : Add::no, columns - j);
             } else {
-                micro<1>(K, RowsLeft<S>(a + i * a_stride, a_stride), panel, c.part(i, j), add, columns - j);
+                micro<1>(K, RowsLeft<S>(a + i * a_stride, a_stride), panel, c.part(i, j), add ? Add::before : Add::no, columns - j);
             }
         }
     }
