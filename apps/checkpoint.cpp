@@ -9,6 +9,7 @@
 #include "engine/tensor/transfer.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 
@@ -23,35 +24,72 @@ namespace {
 constexpr const char* kModel = "model.safetensors";
 constexpr const char* kState = "state.json";
 
-// Every parameter's master values as one flat buffer on the first rank. Where ranks hold parts of them, the others send theirs, a window at
-// a time, into host memory: no device has room for all.
-Tensor whole_master(Exec& exec, const nn::ParameterStore& store) {
+// Tensors of all ranks, a window at a time: f(rank, first, values) on the first rank. No device has room for all.
+template <class F>
+void gather_windows(Exec& exec, const Tensor& flat, F&& f) {
     constexpr Size kWindow = Size{1} << 20;
-    const Tensor& own = store.master();
-    if (own.size(0) == store.flat_elements()) return own;
     Communicator& communicator = *exec.communicator;
-    Size part = own.size(0);
-    Exec host;
-    Tensor whole = communicator.rank() == 0 ? Tensor(host, {communicator.size() * part}, own.dtype()) : Tensor();
-    for (Size first = 0; first < part; first += kWindow) {
-        Size count = std::min(kWindow, part - first);
-        Tensor all(exec, {communicator.size(), count}, own.dtype());
-        communicator.all_gather(exec, all, own.view_at(first, {1, count}, count));
-        if (communicator.rank() > 0) continue;
-        std::vector<float> values = to_host<float>(exec, all);
-        for (int rank = 0; rank < communicator.size(); ++rank) {
-            std::copy_n(values.begin() + rank * count, count, whole.data<float>() + rank * part + first);
-        }
+    Size elements = flat.size(0);
+    for (Size first = 0; first < elements; first += kWindow) {
+        Size count = std::min(kWindow, elements - first);
+        Tensor all(exec, {communicator.size(), count}, flat.dtype());
+        communicator.all_gather(exec, all, flat.view_at(first, {1, count}, count));
+        for (int rank = 0; rank < communicator.size() && communicator.rank() == 0; ++rank) f(rank, first, all.row_range(rank, 1));
     }
-    return whole;
 }
 
-void write_model(Exec& exec, const fs::path& path, const nn::ParameterStore& store, const Tensor& master) {
-    Exec host;
-    io::SafetensorsWriter model;
-    for (const nn::ParameterStore::Place& place : store.places()) {
-        model.add(place.parameter->name, master.device() == exec.device ? exec : host, store.view(master, place));
+// Master values on the first rank, whole whatever ranks hold of them: what it has itself, or a copy on the host.
+class WholeMaster {
+  public:
+    // Collective.
+    WholeMaster(Exec& exec, const nn::ParameterStore& store) : exec_(exec), store_(store) {
+        if (store.master_is_cut()) gather_cut();
+        for (const nn::ParameterStore::Place& place : store.places()) {
+            if (place.sharers > 1) gather_shared(place);
+        }
     }
+    void add_to(io::SafetensorsWriter& writer, const nn::ParameterStore::Place& place) const {
+        const std::string& name = place.parameter->name;
+        if (auto shared = shared_.find(name); shared != shared_.end()) return writer.add(name, host_, shared->second);
+        if (cut_.defined()) return writer.add(name, host_, store_.view(cut_, place));
+        writer.add(name, exec_, store_.view(store_.master(), place));
+    }
+
+  private:
+    bool is_first() const { return exec_.communicator->rank() == 0; }
+    // The parts of a cut, end to end.
+    void gather_cut() {
+        Size part = store_.part_of_cut();
+        if (is_first()) cut_ = Tensor(host_, {part * rank_count(exec_)}, store_.master().dtype());
+        gather_windows(exec_, store_.master().view_at(0, {part}, part), [&](int rank, Size first, const Tensor& values) {
+            copy_from_host(host_, cut_.view_at(rank * part + first, values.shape(), values.size(1)), to_host<float>(exec_, values));
+        });
+    }
+    // The experts of the first group's ranks, end to end.
+    void gather_shared(const nn::ParameterStore::Place& place) {
+        Tensor whole;
+        Size stride = store_.view(store_.gradient(), place).row_stride(), own = place.shape.rows() * stride;
+        if (is_first()) {
+            whole = Tensor(host_, {place.sharers * own}, store_.master().dtype());
+            shared_[place.parameter->name] = whole.view_at(0, place.parameter->shape, stride);
+        }
+        Tensor flat = store_.master().view_at(store_.index_in_master(place.offset), {own}, own);
+        gather_windows(exec_, flat, [&](int rank, Size first, const Tensor& values) {
+            if (rank >= place.sharers) return;
+            copy_from_host(host_, whole.view_at(rank * own + first, values.shape(), values.size(1)), to_host<double>(exec_, values));
+        });
+    }
+
+    Exec& exec_;
+    Exec host_;
+    const nn::ParameterStore& store_;
+    Tensor cut_;
+    std::map<std::string, Tensor> shared_;
+};
+
+void write_model(Exec& exec, const fs::path& path, const nn::ParameterStore& store, const WholeMaster& master) {
+    io::SafetensorsWriter model;
+    for (const nn::ParameterStore::Place& place : store.places()) master.add_to(model, place);
     for (const nn::State* each : store.states()) model.add(each->name, exec, each->value);
     model.write(path);
 }
@@ -91,7 +129,7 @@ void save_checkpoint(Exec& exec, const fs::path& folder, const nn::ParameterStor
     agreed(exec, [&] {
         if (rank == 0) target.emplace(folder);
     });
-    Tensor master = whole_master(exec, store);
+    WholeMaster master(exec, store);
     agreed(exec, [&] {
         write_optimizer_file(exec, optimizer_file(partial, rank, rank_count(exec)), store, memories);
         if (rank > 0) return;

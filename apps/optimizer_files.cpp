@@ -26,27 +26,33 @@ Range overlap(const Range& a, const Range& b) {
 // Calls f(value, element): the place's values of a range, and where in it they stand.
 template <class F>
 void for_values(const ParameterStore& store, const ParameterStore::Place& place, const Range& range, F&& f) {
-    Size columns = place.parameter->shape.columns(), stride = store.view(store.gradient(), place).row_stride();
+    Size columns = place.shape.columns(), stride = store.view(store.gradient(), place).row_stride();
     Range values = store.values_of(place, range);
     for (Size i = 0; i < values.elements; ++i) {
-        Size value = values.first + i;
+        Size value = values.first - place.first_value() + i;
         f(static_cast<std::size_t>(i), static_cast<std::size_t>(place.offset + value / columns * stride + value % columns - range.first));
     }
 }
 
 Tensor elements_of(const Tensor& moments, const ParameterStore& store, const Range& range) {
-    return moments.view_at(range.first - store.own_range().first, {range.elements}, range.elements);
+    return moments.view_at(store.index_in_moments(range.first), {range.elements}, range.elements);
+}
+
+// What of a parameter a rank's file has: of what ranks share, the first group's ranks write theirs.
+Range written_part(const ParameterStore& store, const ParameterStore::Place& place, int rank, int ranks) {
+    Range all{place.offset, place.elements};
+    if (place.sharers == 1) return overlap(all, store.range_of(rank, ranks));
+    return rank < place.sharers ? all : Range{place.offset, 0};
 }
 
 // Whole, as it lies in memory; or a copy of the piece without padding.
 void add_moment(Exec& exec, io::SafetensorsWriter& writer, const std::string& name, const ParameterStore& store,
-                const ParameterStore::Place& place, const Tensor& moments, const Range& range) {
-    const Shape& shape = place.parameter->shape;
-    Range part = overlap({place.offset, place.elements}, range), values = store.values_of(place, part);
+                const ParameterStore::Place& place, const Tensor& moments, const Range& part) {
+    Range values = store.values_of(place, part);
     if (values.elements == 0) return;
-    if (values.elements == shape.elements()) {
+    if (values.elements == place.shape.elements()) {
         Size stride = store.view(store.gradient(), place).row_stride();
-        return writer.add(name, exec, moments.view_at(place.offset - store.own_range().first, shape, stride));
+        return writer.add(name, exec, moments.view_at(store.index_in_moments(place.offset), place.shape, stride));
     }
     auto add = [&]<class T>(T) {
         std::vector<T> flat = to_host<T>(exec, elements_of(moments, store, part)), piece(static_cast<std::size_t>(values.elements));
@@ -75,10 +81,10 @@ fs::path optimizer_file(const fs::path& checkpoint, int rank, int ranks) {
 void write_optimizer_file(Exec& exec, const fs::path& path, const ParameterStore& store, const std::vector<nn::ModelMemory>& memories) {
     io::SafetensorsWriter writer;
     int rank = exec.communicator != nullptr ? exec.communicator->rank() : 0;
-    Range range = store.range_of(rank, rank_count(exec));
     for (const ParameterStore::Place& place : store.places()) {
-        add_moment(exec, writer, "moment1." + place.parameter->name, store, place, store.moment1(), range);
-        add_moment(exec, writer, "moment2." + place.parameter->name, store, place, store.moment2(), range);
+        Range part = written_part(store, place, rank, rank_count(exec));
+        add_moment(exec, writer, "moment1." + place.parameter->name, store, place, store.moment1(), part);
+        add_moment(exec, writer, "moment2." + place.parameter->name, store, place, store.moment2(), part);
     }
     for (std::size_t pass = 0; pass < memories.size(); ++pass) {
         for (std::size_t layer = 0; layer < memories[pass].layers.size(); ++layer) {
@@ -105,7 +111,7 @@ void OptimizerFiles::load_moments(Exec& exec, const ParameterStore& store) const
 void OptimizerFiles::load_moment(Exec& exec, const std::string& name, const ParameterStore& store, const ParameterStore::Place& place,
                                  const Tensor& moments) const {
     const Shape& shape = place.parameter->shape;
-    Range part = overlap({place.offset, place.elements}, store.own_range()), wanted = store.values_of(place, part);
+    Range part = store.updated({place.offset, place.elements}), wanted = store.values_of(place, part);
     auto load = [&]<class T>(T) {
         std::vector<T> values(static_cast<std::size_t>(wanted.elements)), flat(static_cast<std::size_t>(part.elements), T(0));
         Size before = 0;

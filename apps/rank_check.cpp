@@ -1,6 +1,7 @@
 #include "apps/rank_check.h"
 
 #include "apps/rank_group.h"
+#include "engine/comm/shares.h"
 #include "engine/io/manifest.h"
 #include "engine/tensor/transfer.h"
 
@@ -32,24 +33,38 @@ std::vector<std::uint64_t> hashes_of_ranks(Exec& exec, std::uint64_t own) {
     return hashes;
 }
 
-}  // namespace
-
-void check_equal_weights(Exec& exec, const nn::ParameterStore& store, std::int64_t step) {
-    if (exec.communicator == nullptr) return;
-    std::vector<std::uint64_t> hashes = hashes_of_ranks(exec, hash_of(exec, store.compute()));
+// Throws where one of these hashes, of ranks that should hold the same weights, differs.
+void expect_equal(const std::vector<std::pair<int, std::uint64_t>>& hash_of_rank, std::int64_t step) {
     std::map<std::uint64_t, int> counts;
-    for (std::uint64_t hash : hashes) ++counts[hash];
+    for (const auto& [rank, hash] : hash_of_rank) ++counts[hash];
     if (counts.size() == 1) return;
     auto most = std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
     bool tie = std::count_if(counts.begin(), counts.end(), [&](const auto& each) { return each.second == most->second; }) > 1;
     std::string told;
-    for (std::size_t r = 0; r < hashes.size(); ++r) {
-        if (tie || hashes[r] != most->first) told += fmt::format("{}rank {} has {:016x}", told.empty() ? "" : ", ", r, hashes[r]);
+    for (const auto& [rank, hash] : hash_of_rank) {
+        if (tie || hash != most->first) told += fmt::format("{}rank {} has {:016x}", told.empty() ? "" : ", ", rank, hash);
     }
     throw AgreedError(
         fmt::format("[ranks] weights differ at step {}: {}{}; hint: a fault of that machine or a bug; the same command goes on from the "
                     "last checkpoint",
                     step, told, tie ? "" : fmt::format(", the others {:016x}", most->first)));
+}
+
+}  // namespace
+
+void check_equal_weights(Exec& exec, const nn::ParameterStore& store, std::int64_t step) {
+    if (exec.communicator == nullptr) return;
+    for (const nn::ParameterStore::Segment& segment : store.segments_of_values()) {
+        Tensor weights = store.compute().view_at(segment.range.first, {segment.range.elements}, segment.range.elements);
+        std::vector<std::uint64_t> hashes = hashes_of_ranks(exec, hash_of(exec, weights));
+        for (int place = 0; place < segment.sharers; ++place) {
+            std::vector<std::pair<int, std::uint64_t>> same;
+            for (int rank : replicas_of(place, rank_count(exec), segment.sharers)) {
+                same.emplace_back(rank, hashes[static_cast<std::size_t>(rank)]);
+            }
+            expect_equal(same, step);
+        }
+    }
 }
 
 void drill_fault(Exec& exec, const nn::ParameterStore& store, std::int64_t step) {

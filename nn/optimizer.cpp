@@ -54,7 +54,7 @@ std::vector<Window> windows(Size rows, Size columns, Size stride, Size first, Si
 
 }  // namespace
 
-Optimizer::Optimizer(Exec& exec, const ParameterStore& store, const OptimizerOptions& options) : options_(options) {
+Optimizer::Optimizer(Exec& exec, const ParameterStore& store, const OptimizerOptions& options) : options_(options), norm_(exec, store) {
     MemoryScope scope("optimizer");
     expect_parts(store, options.lr_scale, "lr_scale");
     expect_parts(store, options.decay_scale, "decay_scale");
@@ -64,15 +64,14 @@ Optimizer::Optimizer(Exec& exec, const ParameterStore& store, const OptimizerOpt
         double decay = parameter.decays ? options.weight_decay * factor_of(parameter.part, options.decay_scale) : 0.0;
         const ParameterStore::Place* table = options.touched_rows && parameter.is_table ? &place : nullptr;
         bool joins = !groups_.empty() && table == nullptr && groups_.back().table == nullptr && groups_.back().lr_factor == factor &&
-                     groups_.back().decay == decay;
+                     groups_.back().decay == decay && groups_.back().range.end() == place.offset;
         if (joins) {
-            groups_.back().elements += place.elements;
+            groups_.back().range.elements += place.elements;
         } else {
-            groups_.push_back({place.offset, place.elements, factor, decay, table});
+            groups_.push_back({{place.offset, place.elements}, factor, decay, table});
         }
     }
     scalars_ = zeros(exec, {static_cast<Size>(sizeof(StepScalars) / sizeof(std::int32_t))}, Dtype::i32);
-    norm_ = zeros(exec, {1}, Dtype::f64);
     exec.scalars = static_cast<const StepScalars*>(scalars_.address());
 }
 
@@ -89,30 +88,26 @@ void Optimizer::begin(Exec& exec, std::uint64_t seed, std::int64_t step, double 
 
 void Optimizer::update(Exec& exec, ParameterStore& store) {
     ProfileScope profile("adamw");
-    visit_sum(exec, store.master().dtype(), [&]<class D, class S>(On<D, S>) {
-        kernels::clip_by_norm<D, S>(exec, static_cast<StepScalars*>(scalars_.address()), norm_.data<double>(), store.gradient().data<S>(),
-                                    store.flat_elements(), options_.clip);
-    });
+    norm_.update(exec, store, static_cast<StepScalars*>(scalars_.address()), options_.clip);
     for (const Group& group : groups_) update_group(exec, store, group);
     store.share_values(exec);
 }
 
 void Optimizer::update_group(Exec& exec, ParameterStore& store, const Group& group) const {
     kernels::AdamwOptions options{options_.beta1, options_.beta2, options_.eps, group.lr_factor, group.decay};
-    ParameterStore::Range own = store.own_range();
-    Size first = std::max(group.offset, own.first), last = std::min(group.offset + group.elements, own.end());
-    if (first >= last) return;
+    ParameterStore::Range own = store.updated(group.range);
+    if (own.elements == 0) return;
     visit_sum(exec, store.master().dtype(), [&]<class D, class S>(On<D, S>) {
-        // Each buffer so that element i is that of the whole flat buffers.
-        auto master = [&](Size i) { return store.master().data<S>() + (i - store.first_of_master()); };
-        auto moment = [&](const Tensor& moments, Size i) { return moments.data<S>() + (i - own.first); };
+        auto master = [&](Size element) { return store.master().data<S>() + store.index_in_master(element); };
+        auto moment = [&](const Tensor& moments, Size element) { return moments.data<S>() + store.index_in_moments(element); };
         if (group.table == nullptr) {
-            return kernels::adamw<D, S>(exec, master(first), store.gradient().data<S>() + first, moment(store.moment1(), first),
-                                        moment(store.moment2(), first), last - first, options);
+            return kernels::adamw<D, S>(exec, master(own.first), store.gradient().data<S>() + own.first, moment(store.moment1(), own.first),
+                                        moment(store.moment2(), own.first), own.elements, options);
         }
         Rows<S> gradient = store.view(store.gradient(), *group.table).template rows<S>();
-        for (const Window& window : windows(gradient.rows, gradient.columns, gradient.stride, first - group.offset, last - group.offset)) {
-            Size at = group.offset + window.row * gradient.stride + window.column;
+        for (const Window& window :
+             windows(gradient.rows, gradient.columns, gradient.stride, own.first - group.range.first, own.end() - group.range.first)) {
+            Size at = group.range.first + window.row * gradient.stride + window.column;
             auto rows = [&](S* begin) { return Rows<S>{begin, window.rows, window.columns, gradient.stride}; };
             Rows<const S> whole{gradient.row(window.row), window.rows, gradient.columns, gradient.stride};
             kernels::adamw_touched<D, S>(exec, rows(master(at)), whole, rows(moment(store.moment1(), at)),
@@ -120,7 +115,5 @@ void Optimizer::update_group(Exec& exec, ParameterStore& store, const Group& gro
         }
     });
 }
-
-double Optimizer::gradient_norm(Exec& exec) const { return to_host<double>(exec, norm_)[0]; }
 
 }  // namespace nn

@@ -1,5 +1,5 @@
 #pragma once
-#include "nn/parameter_store.h"
+#include "nn/gradient_norm.h"
 
 #include <map>
 #include <string>
@@ -25,12 +25,12 @@ class Optimizer {
     void begin(engine::Exec& exec, std::uint64_t seed, std::int64_t step, double learning_rate);
     void update(engine::Exec& exec, ParameterStore& store);
     // Of the last update, before clipping. Waits for the device.
-    double gradient_norm(engine::Exec& exec) const;
+    double gradient_norm(engine::Exec& exec) const { return norm_.read(exec); }
 
   private:
     // Neighbours in the flat buffers with one rate and decay; or a table whose touched rows are updated.
     struct Group {
-        Size offset, elements;
+        ParameterStore::Range range;
         double lr_factor, decay;
         const ParameterStore::Place* table;
     };
@@ -38,8 +38,8 @@ class Optimizer {
 
     OptimizerOptions options_;
     std::vector<Group> groups_;
+    GradientNorm norm_;
     Tensor scalars_;  // bytes of a StepScalars
-    Tensor norm_;     // (1) Σ g²
 };
 
 }  // namespace nn

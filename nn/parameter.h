@@ -16,6 +16,9 @@ using engine::Var;
 // Initial values in row-major order, from a seed that is the run's seed mixed with the parameter's full name.
 using Initial = std::function<std::vector<double>(const Shape& shape, std::uint64_t seed)>;
 
+// How ranks may divide a parameter among them: by its first dimension.
+enum class Split { none, by_expert };
+
 // A trained tensor of a module. Its memory is a place in the flat buffers of a ParameterStore.
 struct Parameter {
     std::string name;  // full name, as in model.safetensors
@@ -24,7 +27,8 @@ struct Parameter {
     std::string part;       // key of train.lr_scale, e.g. "values"; empty: factor 1
     bool decays = true;     // weight decay: matrices by default
     bool is_table = false;  // a step reads some of its rows only
-    Var var;                // compute copy and gradient; set by the store
+    Split split = Split::none;
+    Var var;  // compute copy and gradient; set by the store
     // Not null: one more use of another module's parameter, with its values. Every use's gradient is summed over all micro-shards by itself
     // and then added to the owner's, so that its bits are those of any number of ranks.
     Parameter* owner = nullptr;

@@ -9,6 +9,7 @@
 #include "nn/init.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace nn {
 
@@ -25,31 +26,32 @@ Size padded_elements(const Shape& shape, Dtype dtype) {
     return padded(shape.rows() * stride);
 }
 
+Shape with_first(const Shape& shape, Size first) {
+    Shape result{first};
+    for (int i = 1; i < shape.dims(); ++i) result.append(shape[i]);
+    return result;
+}
+
 }  // namespace
 
 ParameterStore::ParameterStore(Exec& exec, Module& module, Dtype dtype, std::uint64_t seed, bool trains, Values values, Cut cut)
     : dtype_(dtype) {
     MemoryScope scope("parameters");
-    std::vector<Parameter*> parameters;
-    module.collect("", parameters, states_);
-    for (Parameter* parameter : parameters) place(*parameter, places_, elements_);
-    std::vector<Parameter*> uses;
-    module.collect_uses(uses);
-    Size all_uses = elements_;
-    for (Parameter* use : uses) place(*use, uses_, all_uses);
+    int ranks = cut == Cut::over_ranks ? rank_count(exec) : 1;
+    place_all(exec, module, ranks);
+    own_ = ranks > 1 ? range_of(exec.communicator->rank(), ranks) : Range{0, unshared_};
     Dtype wide = sum_dtype(dtype);
-    Size ranks = cut == Cut::over_ranks ? rank_count(exec) : 1;
-    own_ = ranks > 1 ? range_of(exec.communicator->rank(), static_cast<int>(ranks)) : Range{0, elements_};
-    Size part = range_of(0, static_cast<int>(ranks)).elements;
+    Size part = end_of_cut_ / ranks, updated = part + shared_elements();
     master_is_cut_ = ranks > 1 && dtype != wide;
-    parts_ = zeros(exec, {ranks, part}, dtype);
-    compute_ = parts_.view_at(0, {elements_}, elements_);
-    master_ = dtype == wide ? compute_ : zeros(exec, {master_is_cut_ ? part : elements_}, wide);
+    Tensor storage = zeros(exec, {end_of_cut_ + shared_elements()}, dtype);
+    compute_ = storage.view_at(0, {elements_}, elements_);
+    parts_ = storage.view_at(0, {ranks, part}, part);
+    master_ = dtype == wide ? compute_ : zeros(exec, {master_is_cut_ ? updated : elements_}, wide);
     if (trains) {
-        pass_gradient_ = zeros(exec, {all_uses}, wide);
+        pass_gradient_ = zeros(exec, {segments_.back().range.end()}, wide);
         gradient_ = pass_gradient_.view_at(0, {elements_}, elements_);
-        moment1_ = zeros(exec, {part}, wide);
-        moment2_ = zeros(exec, {part}, wide);
+        moment1_ = zeros(exec, {updated}, wide);
+        moment2_ = zeros(exec, {updated}, wide);
     }
     for (const Place& place : places_) {
         Parameter& parameter = *place.parameter;
@@ -72,26 +74,83 @@ ParameterStore::ParameterStore(Exec& exec, Module& module, Dtype dtype, std::uin
     }
 }
 
-void ParameterStore::place(Parameter& parameter, std::vector<Place>& places, Size& elements) const {
-    Size count = padded_elements(parameter.shape, dtype_);
-    places.push_back({&parameter, elements, count});
-    elements += count;
+// What this rank holds of a parameter; its offset is still to come.
+ParameterStore::Place ParameterStore::placed(const Exec& exec, Parameter& parameter) const {
+    Place place{.parameter = &parameter, .shape = parameter.shape};
+    if (parameter.split == Split::by_expert) place.sharers = exec.sharing.experts;
+    if (place.sharers > 1) {
+        Size all = parameter.shape[0];
+        expect(all % place.sharers == 0, "parallel", "ranks cannot share {} evenly: got {} experts for {} ranks; hint: set parallel.expert",
+               parameter.name, all, place.sharers);
+        place.shape = with_first(parameter.shape, all / place.sharers);
+        place.first = exec.sharing.ranks->rank() % place.sharers * place.shape[0];
+    }
+    place.elements = padded_elements(place.shape, dtype_);
+    return place;
+}
+
+// Those that ranks may divide stand last, divided or not, and then the shared ones behind the cut: sums in the order of places are then the
+// same in every layout.
+void ParameterStore::place_all(const Exec& exec, Module& module, int ranks) {
+    std::vector<Parameter*> parameters, uses;
+    module.collect("", parameters, states_);
+    module.collect_uses(uses);
+    std::stable_partition(parameters.begin(), parameters.end(), [](const Parameter* p) { return p->split == Split::none; });
+    for (Parameter* parameter : parameters) places_.push_back(placed(exec, *parameter));
+    for (const Place& place : places_) unshared_ += place.sharers == 1 ? place.elements : 0;
+    end_of_cut_ = ranks * padded((unshared_ + ranks - 1) / ranks);
+    if (ranks == 1) end_of_cut_ = unshared_;
+    Size next = 0, shared = end_of_cut_;
+    for (Place& place : places_) {
+        Size& offset = place.sharers == 1 ? next : shared;
+        place.offset = std::exchange(offset, offset + place.elements);
+    }
+    elements_ = shared > end_of_cut_ ? shared : unshared_;
+    next = elements_;
+    for (Parameter* use : uses) {
+        uses_.push_back(placed(exec, *use));
+        uses_.back().offset = std::exchange(next, next + uses_.back().elements);
+    }
+    if (elements_ == unshared_) {
+        segments_ = {{{0, next}, 1}};
+        return;
+    }
+    segments_ = {{{0, end_of_cut_}, 1}, {{end_of_cut_, shared_elements()}, exec.sharing.experts}};
+    if (next > elements_) segments_.push_back({{elements_, next - elements_}, 1});
+}
+
+std::vector<ParameterStore::Segment> ParameterStore::segments_of_values() const {
+    std::vector<Segment> result;
+    for (const Segment& segment : segments_) {
+        Range range{segment.range.first, std::min(segment.range.end(), elements_) - segment.range.first};
+        if (range.elements > 0) result.push_back({range, segment.sharers});
+    }
+    return result;
 }
 
 ParameterStore::Range ParameterStore::range_of(int rank, int ranks) const {
-    Size part = padded((elements_ + ranks - 1) / ranks), first = std::min(rank * part, elements_);
-    return {first, std::min(part, elements_ - first)};
+    Size part = padded((unshared_ + ranks - 1) / ranks), first = std::min(rank * part, unshared_);
+    return {first, std::min(part, unshared_ - first)};
+}
+
+ParameterStore::Range ParameterStore::updated(const Range& range) const {
+    if (range.first >= end_of_cut_) return range;
+    Size first = std::max(range.first, own_.first);
+    return {first, std::max<Size>(0, std::min(range.end(), own_.end()) - first)};
+}
+
+Size ParameterStore::index_in_moments(Size element) const {
+    return element < end_of_cut_ ? element - own_.first : element - end_of_cut_ + parts_.size(1);
 }
 
 ParameterStore::Range ParameterStore::values_of(const Place& place, const Range& range) const {
-    const Shape& shape = place.parameter->shape;
     Size stride = view(gradient_, place).row_stride();
     auto value_at = [&](Size element) {
         Size within = std::clamp<Size>(element - place.offset, 0, place.elements);
-        return std::min(within / stride * shape.columns() + std::min(within % stride, shape.columns()), shape.elements());
+        return std::min(within / stride * place.shape.columns() + std::min(within % stride, place.shape.columns()), place.shape.elements());
     };
     Size first = value_at(range.first);
-    return {first, value_at(range.end()) - first};
+    return {place.first_value() + first, value_at(range.end()) - first};
 }
 
 Size ParameterStore::parameter_count() const {
@@ -101,7 +160,7 @@ Size ParameterStore::parameter_count() const {
 }
 
 Tensor ParameterStore::view(const Tensor& flat, const Place& place) const {
-    const Shape& shape = place.parameter->shape;
+    const Shape& shape = place.shape;
     return flat.view_at(place.offset, shape, shape.dims() <= 1 ? shape.columns() : row_stride_for(shape.columns(), dtype_));
 }
 
@@ -128,25 +187,37 @@ void ParameterStore::add_uses(Exec& exec) {
 }
 
 void ParameterStore::set_master(Exec& exec, const Place& place, const Tensor& value) {
-    if (!master_is_cut_) return copy(exec, view(master_, place), value);
-    Size first = std::max(place.offset, own_.first), last = std::min(place.offset + place.elements, own_.end());
-    if (first >= last) return;
+    Tensor held = value.view_at(place.first * value.shape().rows() / value.size(0) * value.row_stride(), place.shape, value.row_stride());
+    Range range = updated({place.offset, place.elements});
+    if (!master_is_cut_ || range.elements == place.elements) {
+        Place in_master = place;
+        in_master.offset = index_in_master(place.offset);
+        return copy(exec, view(master_, in_master), held);
+    }
+    if (range.elements == 0) return;
     Tensor whole = zeros(exec, {place.elements}, value.dtype());
-    copy(exec, view(whole.view_at(-place.offset, {elements_}, elements_), place), value);
-    copy(exec, master_.view_at(first - own_.first, {last - first}, last - first),
-         whole.view_at(first - place.offset, {last - first}, last - first));
+    copy(exec, view(whole.view_at(-place.offset, {elements_}, elements_), place), held);
+    copy(exec, master_.view_at(index_in_master(range.first), {range.elements}, range.elements),
+         whole.view_at(range.first - place.offset, {range.elements}, range.elements));
 }
 
 void ParameterStore::share_values(Exec& exec) {
     if (dtype_ == Dtype::bf16) {
-        Tensor to = compute_.view_at(own_.first, {own_.elements}, own_.elements), from = master_.view_at(0, to.shape(), own_.elements);
-        visit_device(exec, [&]<class D>(D) { kernels::cast<D, bf16, float>(exec, to.rows<bf16>(), from.rows<float>()); });
+        auto cast = [&](const Range& range) {
+            Tensor to = compute_.view_at(range.first, {range.elements}, range.elements),
+                   from = master_.view_at(index_in_master(range.first), to.shape(), range.elements);
+            visit_device(exec, [&]<class D>(D) { kernels::cast<D, bf16, float>(exec, to.rows<bf16>(), from.rows<float>()); });
+        };
+        if (own_.elements > 0) cast(own_);
+        if (shared_elements() > 0) cast({end_of_cut_, shared_elements()});
     }
     Size ranks = parts_.size(0);
     if (ranks > 1) exec.communicator->all_gather(exec, parts_, parts_.row_range(exec.communicator->rank(), 1));
 }
 
-Size ParameterStore::bytes_of_values() const { return parts_.bytes() + (dtype_ == sum_dtype(dtype_) ? 0 : master_.bytes()); }
+Size ParameterStore::bytes_of_values() const {
+    return parts_.bytes() + shared_elements() * element_bytes(dtype_) + (dtype_ == sum_dtype(dtype_) ? 0 : master_.bytes());
+}
 
 void ParameterStore::advance_states() {
     for (State* state : states_) {

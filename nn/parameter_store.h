@@ -11,12 +11,18 @@ namespace nn {
 // Cut over N ranks (ZeRO stage 1; Rajbhandari et al. 2020, section 5.1), a rank holds the moments of one N-th of the elements, and the
 // master values where they are not the copy; it updates that part and brings the others' into its copy. Elements are updated one by one, so
 // the cut changes no bit. The constructor and share_values are then collective.
+//
+// Where ranks share experts (Exec::sharing), each holds the values, gradients and moments of its own alone, behind those of all others.
 class ParameterStore {
   public:
     struct Place {
         Parameter* parameter;
-        Size offset;    // elements into every flat buffer
-        Size elements;  // padding included
+        Size offset = 0;    // elements into every flat buffer
+        Size elements = 0;  // padding included
+        Shape shape;        // of what this rank holds
+        Size first = 0;     // where that begins along the first dimension
+        int sharers = 1;    // ranks that divide the parameter
+        Size first_value() const { return first * shape.elements() / shape[0]; }
     };
 
     // `loaded`: zeros, for a caller that brings all values itself; drawing them would take as long as reading them.
@@ -28,6 +34,11 @@ class ParameterStore {
     struct Range {
         Size first = 0, elements = 0;
         Size end() const { return first + elements; }
+    };
+    // Elements that all ranks hold, or that those with the same place in their groups of `sharers` do.
+    struct Segment {
+        Range range;
+        int sharers;
     };
 
     // Takes memory, binds every parameter's Var and state's tensor, and fills them.
@@ -42,26 +53,32 @@ class ParameterStore {
     // Elements of a flat buffer, padding included.
     Size flat_elements() const { return elements_; }
 
-    // Whole, or own_range() where they are cut and not the copy.
+    // Whole, or what this rank updates, where they are cut and not the copy: element i stands at index_in_master(i).
     const Tensor& master() const { return master_; }
     const Tensor& compute() const { return compute_; }
     const Tensor& gradient() const { return gradient_; }
     // The gradients of all uses: those that gradient() holds, then further uses' of shared parameters. What a pass sums over its ranks.
     const Tensor& pass_gradient() const { return pass_gradient_; }
-    // Of own_range().
+    // Of what this rank updates: element i stands at index_in_moments(i).
     const Tensor& moment1() const { return moment1_; }
     const Tensor& moment2() const { return moment2_; }
-    // Rank r's part of a cut over n ranks. The last ones may have less than the others, or nothing.
+    // Rank r's part of a cut over n ranks of what is not shared. The last ones may have less than the others, or nothing.
     Range range_of(int rank, int ranks) const;
-    // What this rank updates: all, or its part of the cut.
-    Range own_range() const { return own_; }
-    // Where master() begins.
-    Size first_of_master() const { return master_is_cut_ ? own_.first : 0; }
+    // The part of a range that this rank updates: of what is not shared all, or its part of the cut. A range is of one segment.
+    Range updated(const Range& range) const;
+    Size index_in_moments(Size element) const;
+    Size index_in_master(Size element) const { return master_is_cut_ ? index_in_moments(element) : element; }
+    bool master_is_cut() const { return master_is_cut_; }
+    // Elements of a rank's part of the cut, padding included.
+    Size part_of_cut() const { return parts_.size(1); }
+    // Of pass_gradient(), or of the values.
+    const std::vector<Segment>& segments() const { return segments_; }
+    std::vector<Segment> segments_of_values() const;
     Size bytes_of_values() const;
     Size bytes_of_moments() const { return moment1_.bytes() + moment2_.bytes(); }
     // A parameter's view of a whole flat buffer.
     Tensor view(const Tensor& flat, const Place& place) const;
-    // A parameter's elements within a range, as a range of its values in row-major order without padding.
+    // A parameter's elements within a range, as a range of all its values in row-major order without padding.
     Range values_of(const Place& place, const Range& range) const;
     // New master values of a parameter, in the Sum dtype; share_values follows after the last.
     void set_master(engine::Exec& exec, const Place& place, const Tensor& value);
@@ -77,13 +94,19 @@ class ParameterStore {
     void advance_states();
 
   private:
-    void place(Parameter& parameter, std::vector<Place>& places, Size& elements) const;
+    // Of this rank, of what ranks share; behind the cut.
+    Size shared_elements() const { return elements_ > unshared_ ? elements_ - end_of_cut_ : 0; }
+    Place placed(const engine::Exec& exec, Parameter& parameter) const;
+    void place_all(const engine::Exec& exec, Module& module, int ranks);
 
     Dtype dtype_;
     Size elements_ = 0;
+    Size unshared_ = 0;    // elements, padding of the cut left out
+    Size end_of_cut_ = 0;  // where shared parameters begin
     Range own_;
     bool master_is_cut_ = false;
     std::vector<Place> places_, uses_;  // uses: places in pass_gradient
+    std::vector<Segment> segments_;
     std::vector<State*> states_;
     Tensor parts_;  // compute_ as (ranks, a rank's elements), the last one's padded
     Tensor master_, compute_, gradient_, pass_gradient_, moment1_, moment2_;

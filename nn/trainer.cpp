@@ -1,6 +1,7 @@
 #include "nn/trainer.h"
 
 #include "engine/base/visit.h"
+#include "engine/comm/rank_subset.h"
 #include "engine/comm/shares.h"
 #include "engine/kernels/elementwise.h"
 #include "engine/ops/cross_entropy.h"
@@ -47,11 +48,7 @@ std::vector<LayerReport> Trainer::pass(const Tensor& ids_BT, const Tensor& targe
     store_.end_pass(exec_);
 
     if (exec_.communicator != nullptr) {
-        if (reduction_ == Reduction::exact) {
-            exec_.communicator->tree_sum(exec_, store_.pass_gradient());
-        } else {
-            exec_.communicator->plain_sum(exec_, store_.pass_gradient());
-        }
+        sum_over_ranks();
         Size own = shard_sums.shape().elements(), count = rows_of_pass(exec_, own);
         Tensor all(exec_, {count}, shard_sums.dtype());
         gather_shares(exec_, all.reshaped({count, 1}), shard_sums.reshaped({own, 1}));
@@ -70,6 +67,22 @@ std::vector<LayerReport> Trainer::pass(const Tensor& ids_BT, const Tensor& targe
     ++passes_;
     for (const LayerReport& layer : result.layers) balance_.insert(balance_.end(), layer.losses.begin(), layer.losses.end());
     return std::move(result.layers);
+}
+
+// What all hold is summed over all ranks; what ranks share, over those that hold the same of it: a group's sum is a subtree's.
+void Trainer::sum_over_ranks() {
+    Communicator& all = *exec_.communicator;
+    for (const ParameterStore::Segment& segment : store_.segments()) {
+        Tensor sum = store_.pass_gradient().view_at(segment.range.first, {segment.range.elements}, segment.range.elements);
+        RankSubset replicas(all, replicas_of(all.rank(), all.size(), segment.sharers));
+        Exec exec = exec_;
+        if (segment.sharers > 1) exec.communicator = &replicas;
+        if (reduction_ == Reduction::exact) {
+            exec.communicator->tree_sum(exec, sum);
+        } else {
+            exec.communicator->plain_sum(exec, sum);
+        }
+    }
 }
 
 void Trainer::finish() {

@@ -37,6 +37,8 @@ class Trainer {
     StepReport read();
 
   private:
+    void sum_over_ranks();
+
     engine::Exec& exec_;
     LanguageModel& model_;
     ParameterStore& store_;

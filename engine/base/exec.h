@@ -26,14 +26,22 @@ struct Shards {
     int total = 1;
 };
 
+// Ranks that share parameters, in groups of neighbours: experts are divided among `experts` ranks, a table's columns among `tables`.
+struct Sharing {
+    Communicator* ranks = nullptr;  // all ranks; null where nothing is shared
+    int experts = 1;
+    int tables = 1;
+};
+
 // The one context of every kernel.
 struct Exec {
     Device device;
     void* stream = nullptr;                // cudaStream_t on cuda
     Pool* pool = nullptr;                  // where results and scratch come from
     const StepScalars* scalars = nullptr;  // in device memory
-    Communicator* communicator = nullptr;
+    Communicator* communicator = nullptr;  // the ranks that share a pass's micro-shards
     Shards shards;
+    Sharing sharing;
 };
 
 }  // namespace engine

@@ -58,6 +58,7 @@ void Communicator::all_gather(Exec& exec, const Tensor& whole, const Tensor& par
 
 // Bucket by bucket. What a rank sends is 2·(n−1)/n of the tensor, whatever n; a bucket's slices are all the memory that it takes.
 void Communicator::tree_sum(Exec& exec, const Tensor& sum) {
+    if (size() == 1) return;
     Tensor flat = sum.is_packed() ? sum : packed_tensor(exec, sum.shape(), sum.dtype());
     if (!sum.is_packed()) copy(exec, flat, sum);
     Size count = flat.shape().elements(), bucket = kSlice * size();

@@ -36,6 +36,33 @@ Size rows_of_pass(const Exec& exec, Size rows) {
     return rows / own.count * own.total;
 }
 
+std::vector<int> group_of(int rank, int width) {
+    std::vector<int> members;
+    for (int r = 0; r < width; ++r) members.push_back(rank / width * width + r);
+    return members;
+}
+
+std::vector<int> replicas_of(int rank, int ranks, int width) {
+    std::vector<int> members;
+    for (int r = rank % width; r < ranks; r += width) members.push_back(r);
+    return members;
+}
+
+bool groups_hold_subtrees(int ranks, int width, int total) {
+    if (ranks % width != 0) return false;
+    for (int rank = 0; rank < ranks; ++rank) {
+        Shards group = share_of(rank / width, ranks / width, total), own = share_of(rank, ranks, total);
+        if (own.first < group.first || own.first + own.count > group.first + group.count) return false;
+    }
+    return true;
+}
+
+Shards group_share(const Exec& exec, int width) {
+    int rank = exec.sharing.ranks->rank(), ranks = exec.sharing.ranks->size();
+    if (exec.communicator == nullptr) return {.first = 0, .count = width, .total = width};
+    return share_of(rank / width, ranks / width, pass_shards(exec));
+}
+
 void gather_shares(Exec& exec, const Tensor& whole, const Tensor& part) {
     int ranks = rank_count(exec), total = pass_shards(exec);
     if (total % ranks == 0 && own_share(exec).count == total / ranks) return exec.communicator->all_gather(exec, whole, part);

@@ -37,11 +37,13 @@ TEST_CASE_DEVICES("clip_by_norm scales gradients down to the norm asked for, nev
             squares += g * g;
         }
         for (double clip : {0.0, 0.25, 1e6}) {
-            Tensor g = from_host(exec, {n}, Dtype::f32, gradient), norm(exec, {1}, Dtype::f64);
+            Tensor g = from_host(exec, {n}, Dtype::f32, gradient), norm(exec, {1}, Dtype::f64), sums(exec, {3}, Dtype::f64);
             DeviceScalars scalars(exec);
             visit_device(exec, [&]<class D>(D) {
                 kernels::write_scalars<D>(exec, scalars.address(), values);
-                kernels::clip_by_norm<D, float>(exec, scalars.address(), norm.data<double>(), g.data<float>(), n, clip);
+                kernels::squared_sums<D, float>(exec, sums.data<double>(), {g.data<float>(), 1, n, n});
+                kernels::clip_by_norm<D>(exec, scalars.address(), norm.data<double>(), sums.data<double>(), kernels::squares_blocks(n),
+                                         clip);
             });
             double got = to_host<double>(exec, norm)[0], expected = std::sqrt(squares);
             // Squares and sums in double: n roundings at most, each of 2⁻⁵³ of the sum.
@@ -58,15 +60,27 @@ TEST_CASE_DEVICES("clip_by_norm scales gradients down to the norm asked for, nev
     }
 }
 
+TEST_CASE_DEVICES("squared sums of rows are those of each row by itself, bit for bit") {
+    Size R = 3, n = 5003;
+    Tensor g = from_host(exec, {R, n}, Dtype::f32, tests::random_values(R * n, 2)), all(exec, {R, 2}, Dtype::f64),
+           one(exec, {2}, Dtype::f64);
+    visit_device(exec, [&]<class D>(D) { kernels::squared_sums<D, float>(exec, all.data<double>(), g.rows<float>()); });
+    for (Size r = 0; r < R; ++r) {
+        visit_device(exec, [&]<class D>(D) { kernels::squared_sums<D, float>(exec, one.data<double>(), g.row_range(r, 1).rows<float>()); });
+        CHECK(to_host<double>(exec, all.row_range(r, 1)) == to_host<double>(exec, one));
+    }
+}
+
 TEST_CASE_DEVICES("a norm that is not finite gives the factor 0") {
     for (float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
         std::vector<float> gradient(5000, 1.0f);
         gradient[4321] = bad;
-        Tensor g = from_host(exec, {5000}, Dtype::f32, gradient), norm(exec, {1}, Dtype::f64);
+        Tensor g = from_host(exec, {5000}, Dtype::f32, gradient), norm(exec, {1}, Dtype::f64), sums(exec, {2}, Dtype::f64);
         DeviceScalars scalars(exec);
         visit_device(exec, [&]<class D>(D) {
             kernels::write_scalars<D>(exec, scalars.address(), {});
-            kernels::clip_by_norm<D, float>(exec, scalars.address(), norm.data<double>(), g.data<float>(), 5000, 1.0);
+            kernels::squared_sums<D, float>(exec, sums.data<double>(), {g.data<float>(), 1, 5000, 5000});
+            kernels::clip_by_norm<D>(exec, scalars.address(), norm.data<double>(), sums.data<double>(), 2, 1.0);
         });
         CHECK(scalars.read(exec).clip_factor == 0.0f);
     }
