@@ -3,7 +3,6 @@
 #include "apps/generation.h"
 #include "apps/model_factory.h"
 #include "engine/base/error.h"
-#include "engine/io/atomic_file.h"
 #include "engine/tensor/transfer.h"
 
 #include <cmath>
@@ -60,13 +59,12 @@ nlohmann::ordered_json evaluation_json(const Evaluation& evaluation) {
             {"bytes", evaluation.bytes}};
 }
 
-void write_sample(Exec& exec, nn::LanguageModel& model, const data::TokenStore& store, const Config& config,
-                  const std::filesystem::path& file) {
+std::string sample_text(Exec& exec, nn::LanguageModel& model, const data::TokenStore& store, const Config& config) {
     constexpr std::int64_t kPromptTokens = 64, kSampleTokens = 192;
     const data::Split& split = store.split("valid");
     std::int64_t wanted = std::max(kPromptTokens, model.prefix());
     std::vector<std::int32_t> prompt(static_cast<std::size_t>(std::min(wanted, split.tokens())));
-    if (prompt.empty() || split.tokens() < model.prefix() || !model.refuses_decoding().empty()) return;
+    if (prompt.empty() || split.tokens() < model.prefix() || !model.refuses_decoding().empty()) return "";
     split.read(0, static_cast<std::int64_t>(prompt.size()), prompt.data());
     Exec alone = exec;
     alone.communicator = nullptr;
@@ -75,8 +73,7 @@ void write_sample(Exec& exec, nn::LanguageModel& model, const data::TokenStore& 
     generator.read(prompt);
     std::vector<std::int32_t> written;
     for (std::int64_t i = 0; i < kSampleTokens; ++i) written.push_back(generator.next({.temperature = 0.8, .seed = 1}));
-    std::filesystem::create_directories(file.parent_path());
-    io::write_file(file, store.tokenizer().decode(prompt) + store.tokenizer().decode(written) + "\n");
+    return store.tokenizer().decode(prompt) + store.tokenizer().decode(written) + "\n";
 }
 
 }  // namespace apps

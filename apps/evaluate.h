@@ -38,9 +38,8 @@ struct Evaluation {
 // a stream begins is scored in windows that end with it (nn/evaluation.h). So no score sees what it predicts.
 Evaluation evaluate(engine::Exec& exec, nn::LanguageModel& model, const data::TokenStore& store, const std::string& split,
                     const EvaluationOptions& options);
-// A few lines that the model writes on from the beginning of the split `valid`, as a file of samples/.
-void write_sample(engine::Exec& exec, nn::LanguageModel& model, const data::TokenStore& store, const Config& config,
-                  const std::filesystem::path& file);
+// A few lines that the model writes on from the beginning of the split `valid`, for a file of samples/; empty where it cannot.
+std::string sample_text(engine::Exec& exec, nn::LanguageModel& model, const data::TokenStore& store, const Config& config);
 // The keys of `eval --json`.
 nlohmann::ordered_json evaluation_json(const Evaluation& evaluation);
 

@@ -4,6 +4,7 @@
 #include "apps/command.h"
 #include "apps/model_factory.h"
 #include "apps/progress.h"
+#include "apps/sharing.h"
 #include "apps/step_layout.h"
 #include "data/token_store.h"
 #include "engine/base/error.h"
@@ -60,6 +61,8 @@ void measure_step(const Config& config, nn::LanguageModel& model, Pool& pool, Pl
     std::unique_ptr<Communicator> silent = dry_rank(rank, ranks);
     CountedRanks counted(*silent);
     Exec exec{.device = pool.device(), .pool = &pool, .communicator = ranks > 1 ? &counted : nullptr};
+    check_sharing(config, model, ranks);
+    exec.sharing = sharing_of(config, ranks > 1 ? &counted : nullptr);
     StepLayout layout = step_layout(config, rank, ranks);
     exec.shards = layout.shards_of_pass(0);
     nn::ParameterStore store(exec, model, dtype_named(config.train.dtype), config.top.seed, true, nn::ParameterStore::Values::loaded,
@@ -86,6 +89,7 @@ void measure_step(const Config& config, nn::LanguageModel& model, Pool& pool, Pl
     }
     plan.communication_bytes["gradients"] = counted.traffic().sums - before.sums;
     plan.communication_bytes["gathers"] = counted.traffic().gathers - before.gathers;
+    plan.communication_bytes["exchanges"] = counted.traffic().exchanges - before.exchanges;
     Size held = 0;
     for (const auto& [kind, size] : plan.memory_bytes) held += size;
     plan.memory_bytes["activations"] = static_cast<Size>(pool.peak_bytes()) - held;

@@ -2,6 +2,7 @@
 
 #include "apps/rank_topics.h"
 #include "apps/runtime.h"
+#include "apps/sharing.h"
 #include "engine/base/error.h"
 #include "engine/comm/communicator.h"
 #include "engine/io/atomic_file.h"
@@ -26,7 +27,9 @@ Outcome train_all_ranks(const RunFolder& folder, const Config& config, const dat
     Runtime runtime(config.train.device, threads_of(config, group));
     Outcome outcome = Outcome::finished;
     auto train = [&](engine::Communicator* communicator) {
-        TrainingRun run(config, folder, store, runtime.exec(communicator), init_from);
+        engine::Exec exec = runtime.exec(communicator);
+        exec.sharing = sharing_of(config, communicator);
+        TrainingRun run(config, folder, store, exec, init_from);
         try {
             Outcome own = run.train(rules);
             if (communicator == nullptr || communicator->rank() == 0 || group != nullptr) outcome = own;
@@ -49,8 +52,7 @@ void check_trainable(const Config& config) {
     expect(config.train.steps.has_value(), "config", "train.steps must be given; hint: pass --set train.steps=…");
     const Config::Parallel& parallel = config.parallel;
     expect(!config.train.recompute, "config", "train.recompute is not built yet; hint: train.accumulate takes less memory, too");
-    expect(parallel.expert == 1 && parallel.table_shards == 1, "config",
-           "parallel.expert and table_shards are not built yet; hint: leave them out");
+    expect(parallel.table_shards == 1, "config", "parallel.table_shards is not built yet; hint: leave it out");
     expect(!config.data.path.empty(), "config", "data.path must be given; hint: make one with `moegrad prepare`");
 }
 

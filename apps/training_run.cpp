@@ -6,6 +6,7 @@
 #include "apps/model_factory.h"
 #include "apps/rank_check.h"
 #include "apps/routing_metrics.h"
+#include "apps/sharing.h"
 #include "apps/signals.h"
 #include "apps/token_counts.h"
 #include "engine/base/error.h"
@@ -49,6 +50,11 @@ std::vector<T> all_rows(Exec& exec, const Tensor& part) {
     return to_host<T>(exec, whole);
 }
 
+nn::LanguageModel& checked(const Config& config, nn::LanguageModel& model, int ranks) {
+    check_sharing(config, model, ranks);
+    return model;
+}
+
 }  // namespace
 
 TrainingRun::TrainingRun(const Config& config, const RunFolder& folder, const data::TokenStore& store, Exec exec,
@@ -63,7 +69,7 @@ TrainingRun::TrainingRun(const Config& config, const RunFolder& folder, const da
       model_(make_model(config, vocab_of(config, store.vocab()),
                         saved_step_ ? std::vector<std::int64_t>() : token_counts(config, store, vocab_of(config, store.vocab())))),
       parameters_(std::make_unique<nn::ParameterStore>(
-          exec_, *model_, dtype_named(config.train.dtype), config.top.seed, true,
+          exec_, checked(config, *model_, layout_.ranks), dtype_named(config.train.dtype), config.top.seed, true,
           saved_step_ ? nn::ParameterStore::Values::loaded : nn::ParameterStore::Values::initial, cut_of(config))),
       trainer_(
           std::make_unique<nn::Trainer>(exec_, *model_, *parameters_, optimizer_options(config), layout_.passes, reduction_of(config))),
@@ -169,13 +175,19 @@ void TrainingRun::log_routing() {
     reports_.clear();
 }
 
+// The first rank alone, while the others wait; where ranks share experts, all of them, each with all rows.
 void TrainingRun::evaluate() {
-    if (!is_first()) return;
+    if (!is_first() && exec_.sharing.ranks == nullptr) return;
     Clock::time_point pause = Clock::now();
     Evaluation evaluation = apps::evaluate(exec_, *model_, data_, "valid", evaluation_options(config_));
+    std::string sample = sample_text(exec_, *model_, data_, config_);
+    if (!is_first()) return;
     metrics_->write({{"step", state_.step}, {"eval", evaluation_json(evaluation)}});
     if (events_) events_->write(state_.step, {{"valid.bits_per_byte", evaluation.bits_per_byte()}});
-    write_sample(exec_, *model_, data_, config_, folder_.samples() / fmt::format("step-{}.txt", state_.step));
+    if (!sample.empty()) {
+        fs::create_directories(folder_.samples());
+        io::write_file(folder_.samples() / fmt::format("step-{}.txt", state_.step), sample);
+    }
     // Only training counts as time spent training.
     begin_ += Clock::now() - pause;
     progress_->show_evaluation(state_.step, evaluation.bits_per_byte());

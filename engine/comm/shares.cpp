@@ -60,7 +60,19 @@ bool groups_hold_subtrees(int ranks, int width, int total) {
 Shards group_share(const Exec& exec, int width) {
     int rank = exec.sharing.ranks->rank(), ranks = exec.sharing.ranks->size();
     if (exec.communicator == nullptr) return {.first = 0, .count = width, .total = width};
-    return share_of(rank / width, ranks / width, pass_shards(exec));
+    // Of a later pass of the step shards are counted on.
+    int total = pass_shards(exec), before = exec.shards.first - share_of(rank, ranks, total).first;
+    Shards group = share_of(rank / width, ranks / width, total);
+    group.first += before;
+    return group;
+}
+
+std::vector<int> shards_of_group(const Exec& exec, int width) {
+    std::vector<int> counts;
+    for (int member : group_of(exec.sharing.ranks->rank(), width)) {
+        counts.push_back(exec.communicator == nullptr ? 1 : share_of(member, exec.sharing.ranks->size(), pass_shards(exec)).count);
+    }
+    return counts;
 }
 
 void gather_shares(Exec& exec, const Tensor& whole, const Tensor& part) {

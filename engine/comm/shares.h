@@ -26,10 +26,13 @@ Size rows_of_pass(const Exec& exec, Size rows);
 // The group of `width` neighbours that a rank belongs to; and the ranks that have its place in theirs.
 std::vector<int> group_of(int rank, int width);
 std::vector<int> replicas_of(int rank, int ranks, int width);
-// Whether each group of `width` neighbours holds a whole subtree of the micro-shards, so that sums over a group can be added along the tree.
+// Whether each group of `width` neighbours holds a whole subtree of the micro-shards, so that sums over a group can be added along the
+// tree.
 bool groups_hold_subtrees(int ranks, int width, int total);
-// The micro-shards that the ranks of this rank's group hold together; one a rank where no pass gave any (evaluation).
+// The micro-shards that the ranks of this rank's group hold together, and how many each of them does; one a rank where every rank has all
+// rows (evaluation).
 Shards group_share(const Exec& exec, int width);
+std::vector<int> shards_of_group(const Exec& exec, int width);
 
 // Uninitialised rows of another tensor's width, with padding between them or none, as it has: what all_gather wants.
 Tensor rows_like(Exec& exec, Size rows, const Tensor& other);

@@ -10,6 +10,7 @@ class KeySelector : public ExpertSelector {
     KeySelector(const ExpertsPlace& at, const nn::OptionTable& options);
     double choices_per_row() const override { return static_cast<double>(k_); }
     nn::Size parameters() const override { return 0; }
+    bool reads_weights() const override { return true; }
 
   protected:
     nn::Size channels_, experts_, cells_, k_;

@@ -32,16 +32,28 @@ std::unique_ptr<nn::LanguageModel> model_of(const Setting& setting) {
     });
 }
 
+// What a rank holds, told to all.
+std::vector<double> shared_by(Communicator& communicator, int rank, const std::vector<double>& own) {
+    Exec exec{.communicator = &communicator};
+    Size count = static_cast<Size>(own.size());
+    Tensor all(exec, {communicator.size(), count}, Dtype::f64);
+    communicator.all_gather(exec, all, from_host(exec, {1, count}, Dtype::f64, own));
+    return to_host<double>(exec, all.row_range(rank, 1));
+}
+
 // Three steps on 8 sequences in 8 micro-shards.
 struct Trained {
     std::vector<std::vector<double>> weights;  // of every rank
     std::vector<double> losses;
 };
 
-Trained train(const Setting& setting, int ranks, nn::ParameterStore::Cut cut, nn::Reduction reduction = nn::Reduction::exact) {
+// `sharers`: ranks that divide the experts.
+Trained train(const Setting& setting, int ranks, nn::ParameterStore::Cut cut, nn::Reduction reduction = nn::Reduction::exact,
+              int sharers = 1) {
     Trained trained{.weights = std::vector<std::vector<double>>(static_cast<std::size_t>(ranks)), .losses = {}};
     run_virtual_ranks(ranks, [&](Communicator& communicator) {
         Exec exec{.communicator = &communicator, .shards = share_of(communicator.rank(), ranks, kSequences)};
+        exec.sharing = {.ranks = &communicator, .experts = sharers};
         std::unique_ptr<nn::LanguageModel> model = model_of(setting);
         nn::ParameterStore store(exec, *model, setting.dtype, 3, true, nn::ParameterStore::Values::initial, cut);
         nn::OptimizerOptions options{.eps = 1e-3, .weight_decay = 0.1, .clip = 0.5, .touched_rows = setting.touched};
@@ -67,7 +79,17 @@ Trained train(const Setting& setting, int ranks, nn::ParameterStore::Cut cut, nn
             for (const auto& [name, value] : report.balance) trained.losses.push_back(value);
         }
         std::vector<double>& weights = trained.weights[static_cast<std::size_t>(communicator.rank())];
-        weights = to_host<double>(exec, store.compute());
+        for (const nn::ParameterStore::Place& place : store.places()) {
+            std::vector<double> held = to_host<double>(exec, store.view(store.compute(), place)),
+                                all(static_cast<std::size_t>(place.parameter->shape.elements()));
+            std::copy(held.begin(), held.end(), all.begin() + place.first_value());
+            // Experts of the others, from the first group.
+            for (int r = 0; r < sharers && place.sharers > 1; ++r) {
+                std::vector<double> theirs = shared_by(communicator, r, held);
+                std::copy(theirs.begin(), theirs.end(), all.begin() + static_cast<std::ptrdiff_t>(held.size()) * r);
+            }
+            weights.insert(weights.end(), all.begin(), all.end());
+        }
         for (const nn::State* state : store.states()) {
             if (!is_floating(state->dtype)) continue;
             std::vector<double> values = to_host<double>(exec, state->value);
@@ -112,6 +134,40 @@ TEST_CASE("any number of ranks up to the micro-shards trains to equal bits on ev
                 Trained many = train(setting, ranks, cut);
                 CHECK(many.losses == alone.losses);
                 for (const auto& weights : many.weights) CHECK(weights == alone.weights[0]);
+            }
+        }
+    }
+}
+
+TEST_CASE("experts divided among ranks train to the bits of one rank that has them all") {
+    const Size one = 1, two = 2, three = 3, four = 4;
+    for (const Setting& setting : {
+             Setting{"sigma-moe",
+                     {{"n_experts", four},
+                      {"expert_size", three},
+                      {"k", two},
+                      {"entropy_weight", 0.1},
+                      {"expert_dropout", 0.2},
+                      {"hidden_dropout", 0.3}},
+                     true},
+             Setting{"sigma-moe", {{"n_experts", four}, {"expert_size", three}, {"k", four}, {"glu", true}}, false, false, Dtype::bf16},
+             Setting{"switch", {{"n_experts", four}, {"expert_size", three}, {"capacity_factor", 0.6}}},
+             Setting{"deepseek",
+                     {{"n_experts", four}, {"expert_size", three}, {"k", two}, {"n_shared", one}, {"bias_rate", 0.01}},
+                     false,
+                     false,
+                     Dtype::f64},
+             Setting{"expert-choice", {{"n_experts", four}, {"expert_size", three}, {"capacity_factor", 1.5}}},
+         }) {
+        CAPTURE(setting.method);
+        Trained alone = train(setting, 1, nn::ParameterStore::Cut::none);
+        for (auto [ranks, sharers] : {std::pair{2, 2}, std::pair{4, 2}, std::pair{4, 4}, std::pair{8, 2}, std::pair{8, 4}}) {
+            CAPTURE(ranks);
+            CAPTURE(sharers);
+            for (nn::ParameterStore::Cut cut : {nn::ParameterStore::Cut::none, nn::ParameterStore::Cut::over_ranks}) {
+                Trained many = train(setting, ranks, cut, nn::Reduction::exact, sharers);
+                CHECK(many.losses == alone.losses);
+                for (const std::vector<double>& weights : many.weights) CHECK(weights == alone.weights[0]);
             }
         }
     }

@@ -1,0 +1,157 @@
+#include "moe/ops/expert_exchange.h"
+
+#include "engine/base/profile.h"
+#include "engine/base/visit.h"
+#include "engine/comm/shares.h"
+#include "engine/tensor/transfer.h"
+#include "moe/kernels/expert_exchange.h"
+#include "moe/kernels/route_sort.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace moe::ops {
+
+using namespace engine;
+
+namespace {
+
+// At least one row: sizes that depend on the routing may be 0.
+Tensor some_rows(const Exec& exec, Size rows, Size columns, Dtype dtype) {
+    return packed_tensor(exec, {std::max<Size>(1, rows), columns}, dtype);
+}
+
+// Entries of `ids` (rows,J) by value below `values`, ascending: which row each stands in, where a value begins, where each entry went.
+struct Sorted {
+    Tensor row, begin, position, begin_of_shard;
+
+    Sorted(Exec& exec, const Tensor& ids, Size rows, Size J, Size values, int shards)
+        : row(exec, {std::max<Size>(1, rows * J)}, Dtype::i32),
+          begin(exec, {values + 1}, Dtype::i32),
+          position(exec, {std::max<Size>(1, rows * J)}, Dtype::i32),
+          begin_of_shard(exec, {shards + 1, values}, Dtype::i32) {
+        kernels::RouteArrays arrays{begin.data<std::int32_t>(), row.data<std::int32_t>(), position.data<std::int32_t>(),
+                                    begin_of_shard.data<std::int32_t>()};
+        visit_device(exec, [&]<class D>(D) { kernels::route_sort<D>(exec, arrays, ids.data<std::int32_t>(), rows, J, values, shards); });
+    }
+};
+
+std::vector<Size> on_host(const Exec& exec, const Tensor& begins) {
+    std::vector<std::int32_t> values = to_host<std::int32_t>(exec, begins);
+    return {values.begin(), values.end()};
+}
+
+// The dry device knows no choices: as many for every rank.
+std::vector<Size> even(Size all, Size parts) {
+    std::vector<Size> begins;
+    for (Size p = 0; p <= parts; ++p) begins.push_back(p * all / parts);
+    return begins;
+}
+
+bool is_dry(const Exec& exec) { return exec.device.kind == DeviceKind::dry; }
+
+}  // namespace
+
+ExpertExchange::ExpertExchange(const Exec& exec, const Tensor& kept_NK, Size own_experts)
+    : exec_(exec),
+      group_(*exec.sharing.ranks, group_of(exec.sharing.ranks->rank(), exec.sharing.experts)),
+      own_experts_(own_experts),
+      first_row_{0} {
+    ProfileScope profile("expert_exchange");
+    exec_.shards = group_share(exec, exec.sharing.experts);
+    Size rows_a_shard = kept_NK.size(0) / exec.shards.count;
+    for (int shards : shards_of_group(exec, group_.size())) first_row_.push_back(first_row_.back() + shards * rows_a_shard);
+    plan_sends(kept_NK);
+    ids_BK_ = gather(kept_NK);
+    visit_device(exec_, [&]<class D>(D) {
+        kernels::own_ids<D>(exec_, ids_BK_.data<std::int32_t>(), ids_BK_.data<std::int32_t>(), ids_BK_.shape().elements(),
+                            group_.rank() * own_experts_, own_experts_);
+    });
+    plan_receives();
+}
+
+void ExpertExchange::plan_sends(const Tensor& kept_NK) {
+    Size N = kept_NK.size(0), K = kept_NK.size(1), P = group_.size();
+    Tensor owner(exec_, kept_NK.shape(), Dtype::i32), of_rows = packed_tensor(exec_, {N, P}, Dtype::i32);
+    visit_device(exec_, [&]<class D>(D) {
+        kernels::owners<D>(exec_, owner.data<std::int32_t>(), kept_NK.data<std::int32_t>(), N * K, own_experts_);
+        kernels::owners_of_rows<D>(exec_, of_rows.data<std::int32_t>(), kept_NK.data<std::int32_t>(), N, K, P, own_experts_);
+    });
+    Sorted choices(exec_, owner, N * K, 1, P, 1), rows(exec_, of_rows, N, P, P, 1);
+    home_position_ = choices.position;
+    sent_rows_ = rows.row;
+    double missed = std::pow(1 - 1 / static_cast<double>(P), static_cast<double>(K));
+    homes_ = is_dry(exec_) ? even(N * K, P) : on_host(exec_, choices.begin);
+    sends_ = is_dry(exec_) ? even(static_cast<Size>(static_cast<double>(N * P) * (1 - missed)), P) : on_host(exec_, rows.begin);
+}
+
+void ExpertExchange::plan_receives() {
+    Size B = ids_BK_.size(0), K = ids_BK_.size(1), P = group_.size();
+    Tensor mine(exec_, ids_BK_.shape(), Dtype::i32), any = packed_tensor(exec_, {B, 1}, Dtype::i32);
+    visit_device(exec_, [&]<class D>(D) {
+        kernels::owners<D>(exec_, mine.data<std::int32_t>(), ids_BK_.data<std::int32_t>(), B * K, own_experts_);
+        kernels::owners_of_rows<D>(exec_, any.data<std::int32_t>(), ids_BK_.data<std::int32_t>(), B, K, 1, own_experts_);
+    });
+    Sorted choices(exec_, mine, B * K, 1, 1, exec_.shards.count), rows(exec_, any, B, 1, 1, exec_.shards.count);
+    choices_ = choices.row;
+    received_rows_ = rows.row;
+    returns_ = is_dry(exec_) ? even(B * K / P, P) : begins_of_ranks(choices.begin_of_shard);
+    receives_ = is_dry(exec_) ? even(P * rows_of(sends_) / P, P) : begins_of_ranks(rows.begin_of_shard);
+    routed_ = rows_of(returns_);
+}
+
+// Ranks hold whole micro-shards.
+ExpertExchange::Begins ExpertExchange::begins_of_ranks(const Tensor& begin_of_shard) const {
+    std::vector<Size> of_shard = on_host(exec_, begin_of_shard);
+    Size rows_a_shard = first_row_.back() / exec_.shards.count;
+    Begins begins;
+    for (Size first : first_row_) begins.push_back(of_shard[static_cast<std::size_t>(rows_a_shard > 0 ? first / rows_a_shard : 0)]);
+    return begins;
+}
+
+Tensor ExpertExchange::exchanged(const char* collective, const Tensor& rows, const Begins& sends, const Begins& receives) {
+    Tensor received = some_rows(exec_, rows_of(receives), rows.size(1), rows.dtype());
+    auto parts = [](const Tensor& of, const Begins& begins) {
+        std::vector<Tensor> result;
+        for (std::size_t p = 0; p + 1 < begins.size(); ++p) {
+            Size count = begins[p + 1] - begins[p];
+            result.push_back(count > 0 ? of.row_range(begins[p], count) : Tensor());
+        }
+        return result;
+    };
+    group_.exchange(exec_, collective, parts(rows, sends), parts(received, receives));
+    return received;
+}
+
+Tensor ExpertExchange::gather(const Tensor& part_NJ) {
+    Tensor whole = packed_tensor(exec_, {first_row_.back(), part_NJ.size(1)}, part_NJ.dtype());
+    std::vector<Tensor> receives;
+    for (std::size_t p = 0; p + 1 < first_row_.size(); ++p)
+        receives.push_back(whole.row_range(first_row_[p], first_row_[p + 1] - first_row_[p]));
+    group_.exchange(exec_, "gather_choices", std::vector<Tensor>(receives.size(), part_NJ), receives);
+    return whole;
+}
+
+Tensor ExpertExchange::send_rows(const Tensor& x_NC) {
+    ProfileScope profile("send_rows");
+    Tensor packed = some_rows(exec_, rows_of(sends_), x_NC.shape().columns(), x_NC.dtype());
+    Tensor batch(exec_, {first_row_.back(), x_NC.shape().columns()}, x_NC.dtype());
+    visit(exec_, x_NC.dtype(), [&]<class D, class T>(On<D, T>) {
+        kernels::take_rows<D, T>(exec_, packed.rows<T>().slice(0, rows_of(sends_)), x_NC.rows<T>(), sent_rows_.data<std::int32_t>());
+        Tensor received = exchanged("send_rows", packed, sends_, receives_);
+        kernels::put_rows<D, T>(exec_, batch.rows<T>(), received.rows<T>().slice(0, rows_of(receives_)),
+                                received_rows_.data<std::int32_t>());
+    });
+    return batch;
+}
+
+Tensor ExpertExchange::bring_home(const Tensor& rows_RC, const std::int32_t* position_BK) {
+    ProfileScope profile("bring_home");
+    Tensor packed = some_rows(exec_, routed_, rows_RC.size(1), rows_RC.dtype());
+    visit(exec_, rows_RC.dtype(), [&]<class D, class T>(On<D, T>) {
+        kernels::take_rows<D, T>(exec_, packed.rows<T>().slice(0, routed_), rows_RC.rows<T>(), choices_.data<std::int32_t>(), position_BK);
+    });
+    return exchanged("bring_home", packed, returns_, homes_);
+}
+
+}  // namespace moe::ops
