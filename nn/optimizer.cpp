@@ -64,11 +64,11 @@ Optimizer::Optimizer(Exec& exec, const ParameterStore& store, const OptimizerOpt
         double decay = parameter.decays ? options.weight_decay * factor_of(parameter.part, options.decay_scale) : 0.0;
         const ParameterStore::Place* table = options.touched_rows && parameter.is_table ? &place : nullptr;
         bool joins = !groups_.empty() && table == nullptr && groups_.back().table == nullptr && groups_.back().lr_factor == factor &&
-                     groups_.back().decay == decay && groups_.back().range.end() == place.offset;
+                     groups_.back().decay == decay && groups_.back().sharers == place.sharers;
         if (joins) {
             groups_.back().range.elements += place.elements;
         } else {
-            groups_.push_back({{place.offset, place.elements}, factor, decay, table});
+            groups_.push_back({{place.offset, place.elements}, factor, decay, table, place.sharers});
         }
     }
     scalars_ = zeros(exec, {static_cast<Size>(sizeof(StepScalars) / sizeof(std::int32_t))}, Dtype::i32);

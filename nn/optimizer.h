@@ -33,6 +33,7 @@ class Optimizer {
         ParameterStore::Range range;
         double lr_factor, decay;
         const ParameterStore::Place* table;
+        int sharers;
     };
     void update_group(engine::Exec& exec, ParameterStore& store, const Group& group) const;
 

@@ -20,6 +20,7 @@ struct Setting {
     std::vector<std::pair<const char*, nn::OptionValue>> options;
     bool tied = false, touched = false;
     Dtype dtype = Dtype::f32;
+    double decay = 0.1;
 };
 
 std::unique_ptr<nn::LanguageModel> model_of(const Setting& setting) {
@@ -56,7 +57,7 @@ Trained train(const Setting& setting, int ranks, nn::ParameterStore::Cut cut, nn
         exec.sharing = {.ranks = &communicator, .experts = sharers};
         std::unique_ptr<nn::LanguageModel> model = model_of(setting);
         nn::ParameterStore store(exec, *model, setting.dtype, 3, true, nn::ParameterStore::Values::initial, cut);
-        nn::OptimizerOptions options{.eps = 1e-3, .weight_decay = 0.1, .clip = 0.5, .touched_rows = setting.touched};
+        nn::OptimizerOptions options{.eps = 1e-3, .weight_decay = setting.decay, .clip = 0.5, .touched_rows = setting.touched};
         nn::Trainer trainer(exec, *model, store, options, 1, reduction);
         nn::ModelMemory memory{.layers = {}, .limit = kContext};
         Size first = exec.shards.first, own = exec.shards.count;
@@ -149,7 +150,10 @@ TEST_CASE("experts divided among ranks train to the bits of one rank that has th
                       {"entropy_weight", 0.1},
                       {"expert_dropout", 0.2},
                       {"hidden_dropout", 0.3}},
-                     true},
+                     true,
+                     false,
+                     Dtype::f32,
+                     0},
              Setting{"sigma-moe", {{"n_experts", four}, {"expert_size", three}, {"k", four}, {"glu", true}}, false, false, Dtype::bf16},
              Setting{"switch", {{"n_experts", four}, {"expert_size", three}, {"capacity_factor", 0.6}}},
              Setting{"deepseek",
