@@ -13,8 +13,8 @@ namespace moe::ops {
 // choices that are not kept are not computed and have gradients of 0. Kept for the backward pass are the routing and the hidden values
 // before the activation, (R,G); no N·K·C buffer is taken. While the tape trains, the hidden values after it are dropped out at
 // `hidden_dropout` (moe/kernels/hidden_dropout.h).
-// Where ranks share experts (Exec::sharing), w1, w2 and w3 are this rank's and the rows of its group are computed together (ExpertExchange).
-// With `w1_share` the gradient of w1 is left there, for an operation recorded before this one to add.
+// Where ranks share experts (Exec::sharing), w1, w2 and w3 are this rank's and the rows of its group are computed together
+// (ExpertExchange). With `w1_share` the gradient of w1 is left there, for an operation recorded before this one to add.
 engine::Var experts(engine::Tape& tape, const engine::Var& x_NC, const Picks& picks, const engine::Var& gates_NK, const engine::Var& w1_ECG,
                     const engine::Var& w2_EGC, const engine::Var& w3_ECG, engine::ops::Activation activation, float hidden_dropout = 0,
                     std::uint32_t site = 0, const std::shared_ptr<WeightShare>& w1_share = {});
