@@ -1,5 +1,6 @@
 // moegrad methods: the table of moe/methods, each row built at one width and counted.
 #include "apps/command.h"
+#include "apps/text_table.h"
 #include "engine/base/error.h"
 #include "moe/methods/table.h"
 
@@ -80,29 +81,15 @@ nlohmann::ordered_json document(const std::vector<MethodRow>& rows) {
     return list;
 }
 
-// Characters of UTF-8 text; every one of ours is one column wide.
-std::size_t width_of(std::string_view text) {
-    return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
-}
-
-void print_table(const std::vector<MethodRow>& rows) {
-    std::vector<std::vector<std::string>> lines = {
-        {"name", "selector", "gate", "memory", "balance", "parameters", "FLOPs", "to choose", "formula", "source"}};
+std::string table_text(const std::vector<MethodRow>& rows) {
+    TextTable table({"name", "selector", "gate", "memory", "balance", "parameters", "FLOPs", "to choose", "formula", "source"});
     for (const MethodRow& row : rows) {
-        lines.push_back({std::string(row.method.name), std::string(part_name(row.method.selector)), std::string(part_name(row.method.gate)),
-                         std::string(part_name(row.method.memory)), std::string(part_name(row.method.balance)),
-                         fmt::format("{}", row.parameters), fmt::format("{:.0f}", row.flops.forward),
-                         fmt::format("{:.0f}", row.flops.selector), std::string(row.method.formula), std::string(row.method.source)});
+        table.add({std::string(row.method.name), std::string(part_name(row.method.selector)), std::string(part_name(row.method.gate)),
+                   std::string(part_name(row.method.memory)), std::string(part_name(row.method.balance)), fmt::format("{}", row.parameters),
+                   fmt::format("{:.0f}", row.flops.forward), fmt::format("{:.0f}", row.flops.selector), std::string(row.method.formula),
+                   std::string(row.method.source)});
     }
-    for (const auto& line : lines) {
-        for (std::size_t i = 0; i < line.size(); ++i) {
-            std::size_t width = 0;
-            for (const auto& other : lines) width = std::max(width, width_of(other[i]));
-            std::string space(width - width_of(line[i]), ' ');
-            bool number = i >= 5 && i <= 7, last = i + 1 == line.size();
-            std::cout << (number ? space + line[i] : last ? line[i] : line[i] + space) << (last ? "\n" : "  ");
-        }
-    }
+    return table.text();
 }
 
 int print_methods(const MethodsOptions& wanted) {
@@ -114,8 +101,8 @@ int print_methods(const MethodsOptions& wanted) {
         std::cout << document(rows).dump(2) << std::endl;
         return kDone;
     }
-    print_table(rows);
-    std::cout << fmt::format("\nOne layer at C = {}. FLOPs: 2 a multiply-add, per token, forward, with what is spent to choose.\n",
+    std::cout << table_text(rows)
+              << fmt::format("\nOne layer at C = {}. FLOPs: 2 a multiply-add, per token, forward, with what is spent to choose.\n",
                              wanted.width);
     std::cout.flush();
     return kDone;
