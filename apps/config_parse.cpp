@@ -107,15 +107,35 @@ nn::OptionTable* open_options(Config& config, const std::string& section) {
     return section == "mixer" ? &config.mixer.options : nullptr;
 }
 
-void assign(Config& config, const std::string& section, const std::string& name, const toml::node& node) {
+// Null where there is none.
+const ConfigKey* key_named(const std::string& section, const std::string& name) {
     for (const ConfigKey& key : config_keys()) {
-        if (key.section == section && key.name == name) return std::visit(Assign{key, node}, key.slot(config));
+        if (key.section == section && key.name == name) return &key;
     }
+    return nullptr;
+}
+
+void assign(Config& config, const std::string& section, const std::string& name, const toml::node& node) {
+    if (const ConfigKey* key = key_named(section, name)) return std::visit(Assign{*key, node}, key->slot(config));
     std::string full = section.empty() ? name : section + "." + name;
     if (nn::OptionTable* options = open_options(config, section)) return options->set(name, option_value(node, full));
     std::vector<std::string> names;
     for (const ConfigKey& key : config_keys()) names.push_back(key.full_name());
     fail("config", "unknown key: got {}; hint: did you mean {}?", nn::option_text(full), nn::nearest_name(full, names));
+}
+
+// One part of a table of factors, the others kept: train.lr_scale.values=4. False where `name` is no such part.
+bool assign_factor(Config& config, const std::string& section, const std::string& name, const toml::node& node) {
+    std::size_t dot = name.find('.');
+    const ConfigKey* key = dot == std::string::npos ? nullptr : key_named(section, name.substr(0, dot));
+    if (key == nullptr) return false;
+    Slot slot = key->slot(config);
+    Factors** factors = std::get_if<Factors*>(&slot);
+    if (factors == nullptr) return false;
+    Factors before = **factors;
+    assign(config, section, key->name, toml::table{{name.substr(dot + 1), node}});
+    for (const auto& [part, factor] : before) (*factors)->try_emplace(part, factor);
+    return true;
 }
 
 void check_section(const std::string& section) {
@@ -172,16 +192,7 @@ void set_config(Config& config, const std::string& assignment) {
             table.insert("value", value);
         }
         std::string key = dot == std::string::npos ? name : name.substr(dot + 1);
-        // One part of a table: train.lr_scale.values=4.
-        std::size_t inner = key.find('.');
-        std::string outer = key.substr(0, inner);
-        if (section == "train" && inner != std::string::npos && (outer == "lr_scale" || outer == "decay_scale")) {
-            Factors& factors = outer == "lr_scale" ? config.train.lr_scale : config.train.decay_scale;
-            Factors before = factors;
-            assign(config, section, outer, toml::table{{key.substr(inner + 1), *table.get("value")}});
-            for (const auto& [part, factor] : before) factors.try_emplace(part, factor);
-            return;
-        }
+        if (assign_factor(config, section, key, *table.get("value"))) return;
         assign(config, section, key, *table.get("value"));
     } catch (const engine::UsageError&) { throw; } catch (const engine::Error& error) {
         throw engine::UsageError(error.what());

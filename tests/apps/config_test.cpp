@@ -70,15 +70,19 @@ TEST_CASE("--set takes TOML values and plain words; its errors are those of usag
     set_config(config, "ffn.k=8");
     set_config(config, "ffn.method=sigma-moe");
     set_config(config, "train.lr_scale.values=4");
+    set_config(config, "train.lr_scale.query=0.5");
+    set_config(config, "train.decay_scale.query=0");
     set_config(config, "seed=3");
     CHECK(config.ffn.options.size("k") == 8);
     CHECK(config.ffn.method == "sigma-moe");
-    CHECK(config.train.lr_scale.at("values") == 4);
+    CHECK(config.train.lr_scale == Factors{{"query", 0.5}, {"values", 4}});
+    CHECK(config.train.decay_scale == Factors{{"query", 0}});
     CHECK(config.top.seed == 3);
     CHECK(has(set_error("ffn.k"), "--set wants section.key=value"));
     CHECK(has(set_error("train.lrr=1"), "did you mean train.lr?"));
     CHECK(has(set_error("nope.a=1"), "unknown section"));
     CHECK(has(set_error("=3"), "--set wants"));
+    CHECK(has(set_error("train.lr.values=1"), "unknown key: got \"train.lr.values\""));
     CHECK(has(set_error("train.steps=many"), "train.steps has the wrong type"));
     CHECK(has(set_error("seed=1\nx=2"), "wrong type"));
 }
