@@ -1,21 +1,14 @@
 #include "apps/bench_cases.h"
 #include "apps/command.h"
+#include "tests/support/program_output.h"
 
-#include <iostream>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <sstream>
 
 #include <doctest/doctest.h>
 
 TEST_CASE("bench --json prints one document with every case of the named kernel and the measured ceilings") {
-    std::ostringstream out, errors;
-    auto* before = std::cout.rdbuf(out.rdbuf());
-    int code = apps::run_program({"bench", "layer_norm", "--json", "--seconds", "0", "--dtype", "float32"}, errors);
-    std::cout.rdbuf(before);
-    INFO(errors.str());
-    REQUIRE(code == apps::kDone);
-    auto document = nlohmann::json::parse(out.str());
+    auto document = nlohmann::json::parse(tests::printed_by({"bench", "layer_norm", "--json", "--seconds", "0", "--dtype", "float32"}));
     CHECK(document["ceilings"]["float32_flops"].get<double>() > 1e6);
     CHECK(document["ceilings"]["copy_bytes"].get<double>() > 1e6);
     REQUIRE(document["results"].size() == 4);
@@ -41,13 +34,13 @@ TEST_CASE("every benched case has a name of its own and work to do") {
 }
 
 TEST_CASE("bench of an unknown kernel lists those that there are") {
-    std::ostringstream errors;
-    CHECK(apps::run_program({"bench", "warp"}, errors) == apps::kWrongUsage);
-    CHECK(errors.str().find("got warp, expected one of product") != std::string::npos);
+    tests::ProgramResult result = tests::run_program({"bench", "warp"});
+    CHECK(result.code == apps::kWrongUsage);
+    CHECK(result.errors.find("got warp, expected one of product") != std::string::npos);
 }
 
 TEST_CASE("bench refuses the device that checks kernels but cannot time them") {
-    std::ostringstream errors;
-    CHECK(apps::run_program({"bench", "product", "--device", "simt"}, errors) == apps::kWrongUsage);
-    CHECK(errors.str().find("simt checks kernels and does not time them") != std::string::npos);
+    tests::ProgramResult result = tests::run_program({"bench", "product", "--device", "simt"});
+    CHECK(result.code == apps::kWrongUsage);
+    CHECK(result.errors.find("simt checks kernels and does not time them") != std::string::npos);
 }

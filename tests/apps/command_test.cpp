@@ -1,16 +1,15 @@
 #include "apps/command.h"
 
-#include <sstream>
+#include "tests/support/program_output.h"
 
 #include <doctest/doctest.h>
 
 namespace {
 
 void check_usage(const std::vector<std::string>& arguments, const std::string& part) {
-    std::ostringstream errors;
-    CHECK(apps::run_program(arguments, errors) == apps::kWrongUsage);
-    std::string text = errors.str();
+    auto [code, text, output] = tests::run_program(arguments);
     INFO(text);
+    CHECK(code == apps::kWrongUsage);
     CHECK(text.starts_with("moegrad: [usage] "));
     CHECK(text.find('\n') == text.size() - 1);
     CHECK(text.find(part) != std::string::npos);

@@ -6,27 +6,14 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
-#include <iostream>
 #include <numbers>
 #include <numeric>
-#include <sstream>
 
 #include <doctest/doctest.h>
 
 using namespace tests;
 
 namespace {
-
-// What the program prints on stdout.
-std::string printed(const Arguments& arguments) {
-    std::ostringstream out;
-    std::streambuf* before = std::cout.rdbuf(out.rdbuf());
-    ProgramResult result = run_program(arguments);
-    std::cout.rdbuf(before);
-    INFO(result.errors);
-    REQUIRE(result.code == 0);
-    return out.str();
-}
 
 std::vector<std::int32_t> test_tokens(const SmallRuns& runs) {
     data::TokenStore store(runs / "data");
@@ -46,7 +33,7 @@ Logits logits_of(const SmallRuns& runs, const std::vector<std::int32_t>& ids, en
     Arguments arguments{
         "logits", (runs / "run").string(), "--in", (runs / "ids.safetensors").string(), "--out", (runs / "logits.safetensors").string()};
     if (memory) arguments.emplace_back("--memory");
-    printed(arguments);
+    printed_by(arguments);
     auto file = engine::io::SafetensorsFile::open(runs / "logits.safetensors");
     return {file.read<double>("logits"), file.read<double>("loss")[0]};
 }
@@ -64,7 +51,7 @@ double nats(const std::vector<double>& logits, std::size_t row, std::size_t V, s
 TEST_CASE("eval scores every token but the first, as logits with memory does") {
     SmallRuns runs;
     REQUIRE(run_program(runs.train("run")).code == 0);
-    nlohmann::json eval = nlohmann::json::parse(printed({"eval", (runs / "run").string(), "--streams=1", "--memory=12", "--json"}));
+    nlohmann::json eval = nlohmann::json::parse(printed_by({"eval", (runs / "run").string(), "--streams=1", "--memory=12", "--json"}));
     std::vector<std::int32_t> ids = test_tokens(runs);
     CHECK(eval["tokens"] == ids.size() - 1);
     CHECK(eval["bytes"] == ids.size());
@@ -83,7 +70,7 @@ TEST_CASE("eval scores every token but the first, as logits with memory does") {
     CHECK(eval["bits_per_byte"].get<double>() ==
           doctest::Approx(eval["nats_per_token"].get<double>() * static_cast<double>(ids.size() - 1) / std::numbers::ln2 /
                           static_cast<double>(ids.size())));
-    nlohmann::json many = nlohmann::json::parse(printed({"eval", (runs / "run").string(), "--streams=3", "--json"}));
+    nlohmann::json many = nlohmann::json::parse(printed_by({"eval", (runs / "run").string(), "--streams=3", "--json"}));
     CHECK(many["tokens"] == ids.size() - 3);
 }
 
@@ -108,7 +95,7 @@ TEST_CASE("greedy generation takes the likeliest token of the logits, and the sa
     SmallRuns runs;
     REQUIRE(run_program(runs.train("run")).code == 0);
     Arguments greedy{"generate", (runs / "run").string(), "--prompt", "the moon", "--max-tokens=3", "--temperature=0", "--json"};
-    nlohmann::json answer = nlohmann::json::parse(printed(greedy));
+    nlohmann::json answer = nlohmann::json::parse(printed_by(greedy));
     std::vector<std::int32_t> ids;
     for (char c : std::string("the moon")) ids.push_back(static_cast<unsigned char>(c));
     for (std::int32_t id : answer["ids"]) {
@@ -118,9 +105,9 @@ TEST_CASE("greedy generation takes the likeliest token of the logits, and the sa
         ids.push_back(id);
     }
     Arguments drawn{"generate", (runs / "run").string(), "--prompt", "over", "--max-tokens=40", "--seed=5", "--json", "--show-experts"};
-    nlohmann::json first = nlohmann::json::parse(printed(drawn));
+    nlohmann::json first = nlohmann::json::parse(printed_by(drawn));
     CHECK(first["ids"].size() == 40);
-    CHECK(first == nlohmann::json::parse(printed(drawn)));
+    CHECK(first == nlohmann::json::parse(printed_by(drawn)));
     // Two layers of two experts for each of 4 + 40 tokens.
     CHECK(first["experts"].size() == 44);
     CHECK(first["experts"][0].size() == 2);

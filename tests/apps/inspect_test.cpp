@@ -5,32 +5,15 @@
 
 #include <cmath>
 #include <fstream>
-#include <iostream>
-#include <sstream>
 
 #include <doctest/doctest.h>
 
 using namespace tests;
 
-namespace {
-
-// What the program prints, in this process.
-std::string output_of(const Arguments& arguments) {
-    std::ostringstream out;
-    std::streambuf* before = std::cout.rdbuf(out.rdbuf());
-    ProgramResult result = run_program(arguments);
-    std::cout.rdbuf(before);
-    INFO(result.errors);
-    CHECK(result.code == 0);
-    return out.str();
-}
-
-}  // namespace
-
 TEST_CASE("inspect --json has every tensor of the checkpoint with its statistics, and every layer's choices") {
     SmallRuns runs;
     REQUIRE(run_program(runs.train("run")).code == 0);
-    nlohmann::json document = nlohmann::json::parse(output_of({"inspect", runs / "run", "--json", "--tokens=0"}));
+    nlohmann::json document = nlohmann::json::parse(printed_by({"inspect", runs / "run", "--json", "--tokens=0"}));
     auto file = engine::io::SafetensorsFile::open(runs / "run/checkpoints/step-12/model.safetensors");
     REQUIRE(document["tensors"].size() == file.names().size());
     for (const nlohmann::json& tensor : document["tensors"]) {
@@ -58,7 +41,7 @@ TEST_CASE("inspect --json has every tensor of the checkpoint with its statistics
         CHECK(layer["router_entropy"].get<double>() <= std::log(4.0) + 1e-9);
     }
     // It reads what eval reads.
-    nlohmann::json eval = nlohmann::json::parse(output_of({"eval", runs / "run", "--split=valid", "--json"}));
+    nlohmann::json eval = nlohmann::json::parse(printed_by({"eval", runs / "run", "--split=valid", "--json"}));
     CHECK(document["routing"]["nats_per_token"].get<double>() == eval["nats_per_token"].get<double>());
     CHECK(document["routing"]["tokens"] == eval["tokens"]);
 }
@@ -67,7 +50,7 @@ TEST_CASE("inspect tells the same as text and as a page, also of dense runs, pro
     SmallRuns runs;
     REQUIRE(run_program(runs.train("run")).code == 0);
     std::string page = runs / "page.html";
-    std::string text = output_of({"inspect", runs / "run", "--out", page});
+    std::string text = printed_by({"inspect", runs / "run", "--out", page});
     CHECK(text.find("blocks.0.ffn.experts.w1") != std::string::npos);
     CHECK(text.find("layer 1 together: ") != std::string::npos);
     CHECK(engine::io::read_file(page).find("\"co_selection\"") != std::string::npos);
@@ -81,7 +64,7 @@ TEST_CASE("inspect tells the same as text and as a page, also of dense runs, pro
         << config.substr(end);
     keys[2] = runs / "keys.toml";
     REQUIRE(run_program(keys).code == 0);
-    nlohmann::json document = nlohmann::json::parse(output_of({"inspect", runs / "keys", "--json"}));
+    nlohmann::json document = nlohmann::json::parse(printed_by({"inspect", runs / "keys", "--json"}));
     CHECK(document["notes"][0].get<std::string>().find("leaks the future") != std::string::npos);
     CHECK(document["routing"]["layers"][0]["choices_per_token"] == 4);
     CHECK(document["routing"]["layers"][0]["sub_keys"] == 3);
@@ -91,15 +74,15 @@ TEST_CASE("inspect tells the same as text and as a page, also of dense runs, pro
     Arguments dense = runs.train("dense");
     dense[2] = runs / "dense.toml";
     REQUIRE(run_program(dense).code == 0);
-    document = nlohmann::json::parse(output_of({"inspect", runs / "dense", "--json"}));
+    document = nlohmann::json::parse(printed_by({"inspect", runs / "dense", "--json"}));
     CHECK(document["routing"]["layers"].empty());
     CHECK(document["routing"]["nats_per_token"].is_number());
 
     std::filesystem::rename(runs / "data", runs / "elsewhere");
-    document = nlohmann::json::parse(output_of({"inspect", runs / "run", "--json"}));
+    document = nlohmann::json::parse(printed_by({"inspect", runs / "run", "--json"}));
     CHECK(document["notes"][0].get<std::string>().find("its data are not here") != std::string::npos);
     CHECK(document["tensors"].size() > 10);
-    document = nlohmann::json::parse(output_of({"inspect", runs / "run", "--json", "--data", runs / "elsewhere"}));
+    document = nlohmann::json::parse(printed_by({"inspect", runs / "run", "--json", "--data", runs / "elsewhere"}));
     CHECK(document["routing"]["layers"].size() == 2);
 }
 

@@ -3,12 +3,12 @@
 #include "engine/io/atomic_file.h"
 #include "engine/io/safetensors.h"
 #include "tests/support/layer_program.h"
+#include "tests/support/program_output.h"
 #include "tests/support/random.h"
 #include "tests/support/temporary_folder.h"
 
 #include <cmath>
 #include <fstream>
-#include <sstream>
 
 #include <doctest/doctest.h>
 
@@ -162,10 +162,8 @@ TEST_CASE("a file of tensors that is no safetensors is one message") {
 TEST_CASE("files that are not there are one message; a command line that names none is wrong usage") {
     tests::TemporaryFolder folder;
     auto refused = [&](const std::vector<std::string>& arguments, int code, const std::string& part) {
-        std::ostringstream errors;
-        LayerRun run{apps::run_program(arguments, errors), "", std::filesystem::exists(folder / "y"), {}};
-        run.message = errors.str();
-        check_refused(run, part, code);
+        tests::ProgramResult result = tests::run_program(arguments);
+        check_refused({result.code, result.errors, std::filesystem::exists(folder / "y"), {}}, part, code);
     };
     std::string none = (folder / "none").string(), y = (folder / "y").string();
     refused({"layer", none, "--in", none, "--out", y}, apps::kFailed, "none");
@@ -186,12 +184,12 @@ TEST_CASE("a result that cannot be written is one message; a failed run leaves a
     writer.add("x", Shape{5, 6}, tests::random_values(30, 1));
     writer.write(folder / "x");
     std::string x = (folder / "x").string();
-    std::ostringstream errors;
-    CHECK(apps::run_program({"layer", toml, "--in", x, "--out", (folder.path() / "no" / "y").string()}, errors) == apps::kFailed);
-    CHECK(errors.str().find('\n') == errors.str().size() - 1);
-    CHECK(apps::run_program({"layer", wrong, "--in", x, "--out", y}, errors) == apps::kFailed);
+    tests::ProgramResult nowhere = tests::run_program({"layer", toml, "--in", x, "--out", (folder.path() / "no" / "y").string()});
+    CHECK(nowhere.code == apps::kFailed);
+    CHECK(nowhere.errors.find('\n') == nowhere.errors.size() - 1);
+    CHECK(tests::run_program({"layer", wrong, "--in", x, "--out", y}).code == apps::kFailed);
     CHECK(engine::io::read_file(y) == "older");
-    CHECK(apps::run_program({"layer", toml, "--in", x, "--out", y}, errors) == apps::kDone);
+    CHECK(tests::run_program({"layer", toml, "--in", x, "--out", y}).code == apps::kDone);
     CHECK(engine::io::SafetensorsFile::open(y).contains("y"));
 }
 

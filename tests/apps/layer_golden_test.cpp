@@ -27,16 +27,9 @@ Golden read_golden(const std::filesystem::path& toml) {
     std::filesystem::path tensors = toml;
     auto file = engine::io::SafetensorsFile::open(tensors.replace_extension(".safetensors"));
     for (const std::string& name : file.names()) {
-        Array array{file.shape(name), {}};
-        if (engine::is_floating(file.dtype(name))) {
-            array.values = file.read<double>(name);
-        } else {
-            std::vector<std::int32_t> whole = file.read<std::int32_t>(name);
-            array.values.assign(whole.begin(), whole.end());
-        }
         bool input = name.starts_with("in.");
         if (input && !engine::is_floating(file.dtype(name))) golden.integers.push_back(name.substr(3));
-        (input ? golden.in : golden.out)[name.substr(input ? 3 : 4)] = array;
+        (input ? golden.in : golden.out)[name.substr(input ? 3 : 4)] = tests::read_array(file, name);
     }
     return golden;
 }

@@ -1,8 +1,9 @@
 #include "tests/support/many_ranks.h"
 
+#include "tests/support/text_files.h"
+
 #include <csignal>
 #include <fstream>
-#include <sstream>
 
 #include <doctest/doctest.h>
 #include <sys/wait.h>
@@ -110,11 +111,10 @@ TEST_CASE("ranks of different configurations, data or programs do not begin") {
                           " : -n 1 " + words({"train.lr=0.02"}) + " > " + (runs / "errors").string() + " 2>&1";
     int status = std::system(command.c_str());
     CHECK(WEXITSTATUS(status) == 1);
-    std::stringstream errors;
-    errors << std::ifstream(runs / "errors").rdbuf();
+    std::string errors = read_text(runs / "errors");
     CHECK_MESSAGE(
-        errors.str().find("[ranks] ranks differ in their configuration: rank 0 has lr = 0.01, rank 1 has lr = 0.02") != std::string::npos,
-        errors.str());
+        errors.find("[ranks] ranks differ in their configuration: rank 0 has lr = 0.01, rank 1 has lr = 0.02") != std::string::npos,
+        errors);
     CHECK_FALSE(std::filesystem::exists(runs / "run"));
 }
 

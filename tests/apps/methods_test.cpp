@@ -4,7 +4,6 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include <doctest/doctest.h>
 
@@ -29,7 +28,6 @@ TEST_CASE("methods --json lists every row of the table with its parts, parameter
 TEST_CASE("methods prints one line a row; impossible sizes are wrong usage") {
     std::string text = tests::printed_by({"methods"});
     for (const moe::Method& method : moe::methods()) CHECK(text.find(std::string(method.name) + " ") != std::string::npos);
-    std::ostringstream errors;
-    CHECK(apps::run_program({"methods", "--k", "17"}, errors) == apps::kWrongUsage);
-    CHECK(apps::run_program({"methods", "--width", "0"}, errors) == apps::kWrongUsage);
+    CHECK(tests::run_program({"methods", "--k", "17"}).code == apps::kWrongUsage);
+    CHECK(tests::run_program({"methods", "--width", "0"}).code == apps::kWrongUsage);
 }

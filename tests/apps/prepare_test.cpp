@@ -1,42 +1,24 @@
 #include "apps/command.h"
 #include "data/token_store.h"
+#include "tests/support/program_output.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/text_files.h"
-
-#include <iostream>
-#include <sstream>
 
 #include <doctest/doctest.h>
 
 namespace fs = std::filesystem;
 
-namespace {
-
-struct Answer {
-    int code;
-    std::string out, errors;
-};
-
-Answer run(const std::vector<std::string>& arguments) {
-    std::ostringstream out, errors;
-    std::streambuf* before = std::cout.rdbuf(out.rdbuf());
-    int code = apps::run_program(arguments, errors);
-    std::cout.rdbuf(before);
-    return {code, out.str(), errors.str()};
-}
-
-}  // namespace
-
 TEST_CASE("prepare writes a store and prints documents, bytes, tokens and vocabulary") {
     tests::TemporaryFolder folder;
     for (int i = 0; i < 50; ++i) tests::write_text(folder / "in" / std::to_string(i), std::string(100, 'a') + "b c");
-    Answer answer = run({"prepare", (folder / "in").string(), "--tokenizer", "bytes-seen", "--out", (folder / "store").string()});
+    tests::ProgramResult answer =
+        tests::run_program({"prepare", (folder / "in").string(), "--tokenizer", "bytes-seen", "--out", (folder / "store").string()});
     INFO(answer.errors);
     CHECK(answer.code == apps::kDone);
     CHECK(answer.errors.empty());
     for (const char* part : {"documents", "train", "valid", "test", "4635", "vocabulary 4", "bytes-seen", "/s"}) {
-        INFO(part << " in " << answer.out);
-        CHECK(answer.out.find(part) != std::string::npos);
+        INFO(part << " in " << answer.output);
+        CHECK(answer.output.find(part) != std::string::npos);
     }
     CHECK(data::TokenStore(folder / "store").split("train").documents() == 45);
 }
@@ -46,11 +28,11 @@ TEST_CASE("prepare takes several paths and replaces a store with --force only") 
     tests::write_text(folder / "a.txt", "first");
     tests::write_text(folder / "b.txt", "second");
     std::string a = (folder / "a.txt").string(), b = (folder / "b.txt").string(), store = (folder / "store").string();
-    CHECK(run({"prepare", b, a, "--tokenizer", "bytes", "--out", store}).code == apps::kDone);
-    Answer answer = run({"prepare", a, "--tokenizer", "bytes", "--out", store});
+    CHECK(tests::run_program({"prepare", b, a, "--tokenizer", "bytes", "--out", store}).code == apps::kDone);
+    tests::ProgramResult answer = tests::run_program({"prepare", a, "--tokenizer", "bytes", "--out", store});
     CHECK(answer.code == apps::kFailed);
     CHECK(answer.errors == "moegrad: [prepare] " + store + " holds a prepared store already; hint: --force replaces it\n");
-    CHECK(run({"prepare", a, "--tokenizer", "bytes", "--out", store, "--force"}).code == apps::kDone);
+    CHECK(tests::run_program({"prepare", a, "--tokenizer", "bytes", "--out", store, "--force"}).code == apps::kDone);
     for (const data::Document& document : data::TokenStore(store).documents()) CHECK(document.name == "a.txt");
 }
 
@@ -58,13 +40,13 @@ TEST_CASE("a tokenizer that is not built is wrong usage, what cannot be read is 
     tests::TemporaryFolder folder;
     tests::write_text(folder / "a.txt", "text");
     std::string a = (folder / "a.txt").string(), store = (folder / "store").string();
-    Answer answer = run({"prepare", a, "--tokenizer", "gpt2", "--out", store});
+    tests::ProgramResult answer = tests::run_program({"prepare", a, "--tokenizer", "gpt2", "--out", store});
     CHECK(answer.code == apps::kWrongUsage);
     CHECK(answer.errors == "moegrad: [prepare] tokenizer not built yet: got gpt2, expected bytes or bytes-seen\n");
-    answer = run({"prepare", (folder / "none").string(), "--tokenizer", "bytes", "--out", store});
+    answer = tests::run_program({"prepare", (folder / "none").string(), "--tokenizer", "bytes", "--out", store});
     CHECK(answer.code == apps::kFailed);
     CHECK(answer.errors == "moegrad: [prepare] there is no " + (folder / "none").string() + ": expected a file or a folder\n");
-    CHECK(run({"prepare", a, "--out", store}).code == apps::kWrongUsage);
-    CHECK(run({"prepare", "--tokenizer", "bytes", "--out", store}).code == apps::kWrongUsage);
+    CHECK(tests::run_program({"prepare", a, "--out", store}).code == apps::kWrongUsage);
+    CHECK(tests::run_program({"prepare", "--tokenizer", "bytes", "--out", store}).code == apps::kWrongUsage);
     CHECK(!fs::exists(store));
 }

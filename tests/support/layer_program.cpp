@@ -2,11 +2,10 @@
 
 #include "apps/command.h"
 #include "engine/io/atomic_file.h"
-#include "engine/io/safetensors.h"
+#include "tests/support/program_output.h"
 #include "tests/support/temporary_folder.h"
 
 #include <algorithm>
-#include <sstream>
 
 #include <doctest/doctest.h>
 
@@ -16,30 +15,30 @@ namespace {
 // X stands in the folder already.
 LayerRun run_in(const TemporaryFolder& folder, const std::string& toml) {
     engine::io::write_file(folder / "layer.toml", toml);
-    std::ostringstream errors;
     auto at = [&](const char* name) { return (folder / name).string(); };
-    LayerRun run;
-    run.code = apps::run_program({"layer", at("layer.toml"), "--in", at("x.safetensors"), "--out", at("y.safetensors")}, errors);
-    run.message = errors.str();
+    ProgramResult result = run_program({"layer", at("layer.toml"), "--in", at("x.safetensors"), "--out", at("y.safetensors")});
+    LayerRun run{.code = result.code, .message = result.errors};
     for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
         run.wrote_anything |= entry.path().filename().string().starts_with("y.");
     }
     if (run.code != apps::kDone) return run;
     auto file = engine::io::SafetensorsFile::open(folder / "y.safetensors");
-    for (const std::string& name : file.names()) {
-        Array array{file.shape(name), {}};
-        if (engine::is_floating(file.dtype(name))) {
-            array.values = file.read<double>(name);
-        } else {
-            std::vector<std::int32_t> whole = file.read<std::int32_t>(name);
-            array.values.assign(whole.begin(), whole.end());
-        }
-        run.out[name] = std::move(array);
-    }
+    for (const std::string& name : file.names()) { run.out[name] = read_array(file, name); }
     return run;
 }
 
 }  // namespace
+
+Array read_array(const engine::io::SafetensorsFile& file, const std::string& name) {
+    Array array{file.shape(name), {}};
+    if (engine::is_floating(file.dtype(name))) {
+        array.values = file.read<double>(name);
+    } else {
+        std::vector<std::int32_t> whole = file.read<std::int32_t>(name);
+        array.values.assign(whole.begin(), whole.end());
+    }
+    return array;
+}
 
 LayerRun run_layer_program(const std::string& toml, const Arrays& in, const std::vector<std::string>& integers) {
     TemporaryFolder folder;

@@ -1,6 +1,7 @@
 #pragma once
 // `moegrad layer` as another program would call it: options and tensors into files, the program, tensors out of a file.
 #include "engine/base/shape.h"
+#include "engine/io/safetensors.h"
 
 #include <map>
 #include <string>
@@ -14,6 +15,8 @@ struct Array {
     bool operator==(const Array&) const = default;
 };
 using Arrays = std::map<std::string, Array>;
+// Whatever its dtype.
+Array read_array(const engine::io::SafetensorsFile& file, const std::string& name);
 
 struct LayerRun {
     int code = 0;

@@ -1,12 +1,11 @@
 #include "tests/support/many_ranks.h"
 
 #include "engine/comm/transport.h"
+#include "tests/support/text_files.h"
 
 #include <csignal>
 #include <cstdlib>
-#include <fstream>
 #include <iostream>
-#include <sstream>
 
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -37,12 +36,6 @@ int code_of(int child) {
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-std::string text_of(const std::filesystem::path& file) {
-    std::stringstream text;
-    text << std::ifstream(file).rdbuf();
-    return text.str();
-}
-
 }  // namespace
 
 bool can_run_ranks() {
@@ -57,7 +50,7 @@ int run_case_on_ranks(int ranks, const std::string& name) {
     int code = code_of(
         start({"mpirun", "-n", std::to_string(ranks), "--oversubscribe", "--bind-to", "none", self, "--no-skip", "--test-case=" + name},
               {"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"}, folder / "errors"));
-    if (code != 0) std::cout << text_of(folder / "errors") << std::endl;
+    if (code != 0) std::cout << read_text(folder / "errors") << std::endl;
     return code;
 }
 
@@ -78,7 +71,7 @@ void RunningProgram::send(int signal) const { kill(process_, signal); }
 ProgramResult RunningProgram::wait() {
     int code = code_of(process_);
     process_ = 0;
-    return {code, text_of(folder_ / "errors")};
+    return {code, read_text(folder_ / "errors")};
 }
 
 Arguments on_ranks(int ranks, const Arguments& words) {

@@ -1,22 +1,20 @@
 #pragma once
-// What `moegrad …` prints on stdout; the test fails where it does not end well.
-#include "apps/command.h"
-
-#include <iostream>
-#include <sstream>
-
-#include <doctest/doctest.h>
+// The program in this process, and what it says.
+#include <string>
+#include <vector>
 
 namespace tests {
 
-inline std::string printed_by(const std::vector<std::string>& arguments) {
-    std::ostringstream out, errors;
-    std::streambuf* before = std::cout.rdbuf(out.rdbuf());
-    int code = apps::run_program(arguments, errors);
-    std::cout.rdbuf(before);
-    INFO(errors.str());
-    CHECK(code == apps::kDone);
-    return out.str();
-}
+using Arguments = std::vector<std::string>;
+
+struct ProgramResult {
+    int code = 0;
+    std::string errors = {};  // stderr
+    std::string output = {};  // stdout
+};
+ProgramResult run_program(const Arguments& arguments);
+
+// What it prints on stdout; the test fails where it does not end well.
+std::string printed_by(const Arguments& arguments);
 
 }  // namespace tests

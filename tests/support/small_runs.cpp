@@ -1,15 +1,14 @@
 #include "tests/support/small_runs.h"
 
-#include "apps/command.h"
 #include "data/prepare.h"
 #include "engine/base/philox.h"
 #include "engine/io/safetensors.h"
+#include "tests/support/text_files.h"
 
 #include <chrono>
 #include <csignal>
 #include <fstream>
 #include <set>
-#include <sstream>
 #include <thread>
 
 #include <fcntl.h>
@@ -20,12 +19,6 @@
 namespace tests {
 
 namespace fs = std::filesystem;
-
-ProgramResult run_program(const Arguments& arguments) {
-    std::ostringstream errors;
-    int code = apps::run_program(arguments, errors);
-    return {code, errors.str()};
-}
 
 int run_process(const Arguments& arguments, double kill_after, int signal, const fs::path& once) {
     std::vector<std::string> words{"/proc/self/exe", "program"};
@@ -133,9 +126,7 @@ void SmallRuns::set_model(const std::string& lines) const { replace("[model]", l
 void SmallRuns::set_feed_forward(const std::string& lines) const { replace("[ffn]", "[ffn]\n" + lines); }
 
 void SmallRuns::replace(const std::string& section, const std::string& lines) const {
-    std::stringstream text;
-    text << std::ifstream(folder_ / "run.toml").rdbuf();
-    std::string toml = text.str();
+    std::string toml = read_text(folder_ / "run.toml");
     std::size_t begin = toml.find(section), end = toml.find("[train]");
     std::ofstream(folder_ / "run.toml") << toml.replace(begin, end - begin, lines + "\n");
 }

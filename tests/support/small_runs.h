@@ -1,5 +1,6 @@
 #pragma once
 // Small training runs as a user would start them.
+#include "tests/support/program_output.h"
 #include "tests/support/temporary_folder.h"
 
 #include <filesystem>
@@ -10,14 +11,6 @@
 
 namespace tests {
 
-using Arguments = std::vector<std::string>;
-
-struct ProgramResult {
-    int code = 0;
-    std::string errors;
-};
-// The program in this process. Its messages are captured.
-ProgramResult run_program(const Arguments& arguments);
 // The program as a process of its own; `kill_after` seconds (0: never) after it began, or after the file `once` is there, it gets `signal`.
 // The code is 128 + signal where one ended it.
 int run_process(const Arguments& arguments, double kill_after = 0, int signal = 0, const std::filesystem::path& once = {});
