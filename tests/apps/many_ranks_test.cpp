@@ -17,12 +17,6 @@ constexpr const char* kDense = "method = \"dense\"\nhidden = 20\n";
 constexpr const char* kPkm = "method = \"pkm\"\nsub_keys = 5\nheads = 2\nk = 3\nquery_size = 6\nquery_norm = \"batch\"\n";
 constexpr const char* kPeer = "method = \"peer\"\nsub_keys = 5\nheads = 2\nk = 3\nquery_size = 6\nquery_norm = \"batch\"\n";
 
-void check_equal_runs(const std::filesystem::path& a, const std::filesystem::path& b, int step) {
-    std::string checkpoint = "checkpoints/step-" + std::to_string(step);
-    CHECK(metrics_of(a) == metrics_of(b));
-    CHECK(tensors_of(a / checkpoint) == tensors_of(b / checkpoint));
-}
-
 ProgramResult launch(int ranks, const Arguments& words) { return RunningProgram(on_ranks(ranks, words)).wait(); }
 
 // Loss, weights, moments, memory and routing at 2 and 4 ranks against 1; then a run that changes its ranks on the way.
@@ -33,12 +27,12 @@ void check_any_number_of_ranks(const SmallRuns& runs) {
         std::string out = "ranks-" + std::to_string(ranks);
         ProgramResult result = launch(ranks, runs.train(out));
         CHECK_MESSAGE(result.code == 0, result.errors);
-        check_equal_runs(runs / "one", runs / out, 12);
+        check_equal_runs(runs / "one", runs / out);
     }
     CHECK(launch(4, runs.train("changing", {"--stop-at=4"})).code == 75);
     CHECK(run_program(runs.train("changing", {"--stop-at=7"})).code == 75);
     CHECK(launch(2, runs.train("changing")).code == 0);
-    check_equal_runs(runs / "one", runs / "changing", 12);
+    check_equal_runs(runs / "one", runs / "changing");
 }
 
 }  // namespace
@@ -67,7 +61,7 @@ TEST_CASE("3 MPI ranks share 8 micro-shards, the optimizer's state cut, and 2 go
     INFO(result.errors);
     CHECK(result.code == 75);
     CHECK(launch(2, runs.train("many", settings)).code == 0);
-    check_equal_runs(runs / "one", runs / "many", 12);
+    check_equal_runs(runs / "one", runs / "many");
 }
 
 TEST_CASE("3 and 8 MPI ranks train to the bits of one where the micro-shards can be shared so") {
@@ -80,7 +74,7 @@ TEST_CASE("3 and 8 MPI ranks train to the bits of one where the micro-shards can
         REQUIRE(run_program(runs.train("one-" + name, settings)).code == 0);
         ProgramResult result = launch(ranks, runs.train("ranks-" + name, settings));
         CHECK_MESSAGE(result.code == 0, result.errors);
-        check_equal_runs(runs / ("one-" + name), runs / ("ranks-" + name), 12);
+        check_equal_runs(runs / ("one-" + name), runs / ("ranks-" + name));
     }
 }
 

@@ -23,11 +23,6 @@ const char* kPeer = "method = \"peer\"\nsub_keys = 4\nheads = 2\nk = 3\nquery_si
 const char* kMemory =
     "method = \"memory-plus\"\nshare_values = true\nsub_keys = 4\nheads = 2\nk = 3\nquery_size = 4\nquery_norm = \"layer\"";
 
-void check_equal_runs(const std::filesystem::path& a, const std::filesystem::path& b) {
-    CHECK(metrics_of(a) == metrics_of(b));
-    CHECK(tensors_of(a / "checkpoints/step-12") == tensors_of(b / "checkpoints/step-12"));
-}
-
 Arguments with(Arguments settings, const Arguments& more) {
     settings.insert(settings.end(), more.begin(), more.end());
     return settings;

@@ -14,11 +14,6 @@ const char* kMemory =
     "method = \"memory-plus\"\nshare_values = true\nsub_keys = 4\nheads = 2\nk = 3\nquery_size = 4\nquery_norm = \"layer\"";
 const char* kLowRank = "method = \"lorkm\"\ncells = 1100\nrank = 3\nk = 5";
 
-void check_equal_runs(const std::filesystem::path& a, const std::filesystem::path& b) {
-    CHECK(metrics_of(a) == metrics_of(b));
-    CHECK(tensors_of(a / "checkpoints/step-12") == tensors_of(b / "checkpoints/step-12"));
-}
-
 }  // namespace
 
 TEST_CASE("runs of keys and cells stop and go on, and have equal bits on 1, 2 and 4 virtual ranks") {
@@ -26,14 +21,7 @@ TEST_CASE("runs of keys and cells stop and go on, and have equal bits on 1, 2 an
         CAPTURE(method);
         SmallRuns runs;
         runs.set_feed_forward(method);
-        REQUIRE(run_program(runs.train("whole")).code == 0);
-        CHECK(run_program(runs.train("parts", {"--stop-at=5"})).code == 75);
-        CHECK(run_program(runs.train("parts")).code == 0);
-        check_equal_runs(runs / "whole", runs / "parts");
-        for (const char* ranks : {"parallel.ranks=2", "parallel.ranks=4"}) {
-            CHECK(run_program(runs.train(ranks, {ranks})).code == 0);
-            check_equal_runs(runs / "whole", runs / ranks);
-        }
+        check_stops_and_ranks(runs);
     }
 }
 
@@ -49,19 +37,9 @@ TEST_CASE("a run with accumulation keeps the running statistics that its passes 
 }
 
 TEST_CASE("with table_rows = touched, cells that no token read stay as they began, and the bits are those of any number of ranks") {
-    const Arguments touched{"train.table_rows=touched", "train.weight_decay=0.1", "train.decay_scale.query=0"};
-    auto with = [&](Arguments more) {
-        more.insert(more.end(), touched.begin(), touched.end());
-        return more;
-    };
     SmallRuns runs;
     runs.set_feed_forward("method = \"peer\"\nsub_keys = 20\nheads = 1\nk = 2\nquery_size = 4");
-    REQUIRE(run_program(runs.train("whole", with({}))).code == 0);
-    CHECK(run_program(runs.train("parts", with({"--stop-at=5"}))).code == 75);
-    CHECK(run_program(runs.train("parts", with({}))).code == 0);
-    CHECK(run_program(runs.train("ranks", with({"parallel.ranks=4"}))).code == 0);
-    check_equal_runs(runs / "whole", runs / "parts");
-    check_equal_runs(runs / "whole", runs / "ranks");
+    check_stops_and_ranks(runs, {"train.table_rows=touched", "train.weight_decay=0.1", "train.decay_scale.query=0"});
     REQUIRE(run_program(runs.train("begin", {"train.steps=0"})).code == 0);
     auto end = tensors_of(runs / "whole/checkpoints/step-12"), begin = tensors_of(runs / "begin/checkpoints/step-0");
     const std::string name = "model.safetensors blocks.0.ffn.values";

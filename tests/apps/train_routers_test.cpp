@@ -28,11 +28,6 @@ const Row kRows[] = {
 
 std::string text_of(const Row& row) { return std::string("method = \"") + row.name + "\"\n" + row.options; }
 
-void check_equal_runs(const std::filesystem::path& a, const std::filesystem::path& b) {
-    CHECK(metrics_of(a) == metrics_of(b));
-    CHECK(tensors_of(a / "checkpoints/step-12") == tensors_of(b / "checkpoints/step-12"));
-}
-
 }  // namespace
 
 TEST_CASE("runs of routers stop and go on, and have equal bits on 1, 2 and 4 virtual ranks") {
@@ -40,14 +35,7 @@ TEST_CASE("runs of routers stop and go on, and have equal bits on 1, 2 and 4 vir
         INFO(text_of(row));
         SmallRuns runs;
         runs.set_feed_forward(text_of(row));
-        REQUIRE(run_program(runs.train("whole")).code == 0);
-        CHECK(run_program(runs.train("parts", {"--stop-at=5"})).code == 75);
-        CHECK(run_program(runs.train("parts")).code == 0);
-        check_equal_runs(runs / "whole", runs / "parts");
-        for (const char* ranks : {"parallel.ranks=2", "parallel.ranks=4"}) {
-            CHECK(run_program(runs.train(ranks, {ranks})).code == 0);
-            check_equal_runs(runs / "whole", runs / ranks);
-        }
+        check_stops_and_ranks(runs);
     }
 }
 

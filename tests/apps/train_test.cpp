@@ -8,16 +8,6 @@
 
 using namespace tests;
 
-namespace {
-
-void check_equal_runs(const std::filesystem::path& a, const std::filesystem::path& b, int step) {
-    std::string checkpoint = "checkpoints/step-" + std::to_string(step);
-    CHECK(metrics_of(a) == metrics_of(b));
-    CHECK(tensors_of(a / checkpoint) == tensors_of(b / checkpoint));
-}
-
-}  // namespace
-
 TEST_CASE("a run that stopped and went on equals one that did not, bit for bit, in float32, bfloat16 and with accumulation") {
     for (const Arguments& settings : {Arguments{}, Arguments{"train.dtype=bfloat16"}, Arguments{"train.accumulate=2"},
                                       Arguments{"train.dtype=float64", "model.memory=30"}}) {
@@ -29,7 +19,7 @@ TEST_CASE("a run that stopped and went on equals one that did not, bit for bit, 
             CHECK(run_program(runs.train("parts", stopping)).code == 75);
         }
         CHECK(run_program(runs.train("parts", settings)).code == 0);
-        check_equal_runs(runs / "whole", runs / "parts", 12);
+        check_equal_runs(runs / "whole", runs / "parts");
     }
 }
 
@@ -71,13 +61,13 @@ TEST_CASE("threads, virtual ranks and what memory held before do not change a bi
          {Arguments{"train.threads=2"}, Arguments{"parallel.ranks=2"}, Arguments{"parallel.ranks=4", "train.threads=2"}}) {
         std::string out = settings.front() + settings.back();
         CHECK(run_program(runs.train(out, settings)).code == 0);
-        check_equal_runs(runs / "one", runs / out, 12);
+        check_equal_runs(runs / "one", runs / out);
     }
     for (const char* fill : {"0", "127", "255"}) {
         setenv("MOEGRAD_POOL_FILL", fill, 1);
         CHECK(run_process(runs.train(fill)) == 0);
         unsetenv("MOEGRAD_POOL_FILL");
-        check_equal_runs(runs / "one", runs / fill, 12);
+        check_equal_runs(runs / "one", runs / fill);
     }
 }
 
@@ -86,7 +76,7 @@ TEST_CASE("an embedding that is also the head has equal bits on 1, 2 and 4 virtu
     REQUIRE(run_program(runs.train("one", {"model.tied=true"})).code == 0);
     for (const char* ranks : {"parallel.ranks=2", "parallel.ranks=4"}) {
         CHECK(run_program(runs.train(ranks, {"model.tied=true", ranks})).code == 0);
-        check_equal_runs(runs / "one", runs / ranks, 12);
+        check_equal_runs(runs / "one", runs / ranks);
     }
 }
 
@@ -115,7 +105,7 @@ TEST_CASE("a run may go on with another number of ranks") {
     CHECK(run_program(runs.train("many", {"parallel.ranks=4", "--stop-at=5"})).code == 75);
     CHECK(run_program(runs.train("many", {"parallel.ranks=2", "--stop-at=9"})).code == 75);
     CHECK(run_program(runs.train("many")).code == 0);
-    check_equal_runs(runs / "one", runs / "many", 12);
+    check_equal_runs(runs / "one", runs / "many");
 }
 
 TEST_CASE("more steps later are one run, if the schedule was given") {
@@ -123,7 +113,7 @@ TEST_CASE("more steps later are one run, if the schedule was given") {
     CHECK(run_program(runs.train("whole")).code == 0);
     CHECK(run_program(runs.train("longer", {"train.steps=7"})).code == 0);
     CHECK(run_program(runs.train("longer")).code == 0);
-    check_equal_runs(runs / "whole", runs / "longer", 12);
+    check_equal_runs(runs / "whole", runs / "longer");
     ProgramResult done = run_program(runs.train("longer"));
     CHECK(done.code == 0);
 }

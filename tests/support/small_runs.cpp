@@ -11,6 +11,7 @@
 #include <set>
 #include <thread>
 
+#include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -172,6 +173,30 @@ std::map<std::string, std::vector<double>> tensors_of(const fs::path& checkpoint
         }
     }
     return tensors;
+}
+
+void check_equal_runs(const fs::path& a, const fs::path& b, int step) {
+    std::string checkpoint = "checkpoints/step-" + std::to_string(step);
+    CHECK(metrics_of(a) == metrics_of(b));
+    CHECK(tensors_of(a / checkpoint) == tensors_of(b / checkpoint));
+}
+
+void check_stops_and_ranks(const SmallRuns& runs, const Arguments& settings, const Arguments& stops) {
+    auto train = [&](const std::string& out, const Arguments& more = {}) {
+        Arguments all = settings;
+        all.insert(all.end(), more.begin(), more.end());
+        return run_program(runs.train(out, all));
+    };
+    ProgramResult whole = train("whole");
+    INFO(whole.errors);
+    REQUIRE(whole.code == 0);
+    for (const std::string& stop : stops) CHECK(train("parts", {stop}).code == 75);
+    CHECK(train("parts").code == 0);
+    check_equal_runs(runs / "whole", runs / "parts");
+    for (const char* ranks : {"parallel.ranks=2", "parallel.ranks=4"}) {
+        CHECK(train(ranks, {ranks}).code == 0);
+        check_equal_runs(runs / "whole", runs / ranks);
+    }
 }
 
 }  // namespace tests

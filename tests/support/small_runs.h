@@ -45,4 +45,9 @@ std::vector<nlohmann::json> metrics_of(const std::filesystem::path& run);
 // Every tensor of a checkpoint, as "model.safetensors NAME" or "optimizer NAME", however many ranks wrote it.
 std::map<std::string, std::vector<double>> tensors_of(const std::filesystem::path& checkpoint);
 
+// Equal metrics, and equal bits in the checkpoints of `step`.
+void check_equal_runs(const std::filesystem::path& a, const std::filesystem::path& b, int step = 12);
+// A run that stops at some steps and goes on, and runs on 2 and 4 virtual ranks, equal the one that does neither, "whole".
+void check_stops_and_ranks(const SmallRuns& runs, const Arguments& settings = {}, const Arguments& stops = {"--stop-at=5"});
+
 }  // namespace tests
