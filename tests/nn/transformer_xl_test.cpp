@@ -1,12 +1,12 @@
 #include "nn/transformer_xl.h"
 
 #include "engine/comm/communicator.h"
-#include "engine/ops/cross_entropy.h"
 #include "engine/tensor/transfer.h"
 #include "moe/methods/table.h"
 #include "nn/parameter_store.h"
 #include "nn/trainer.h"
 #include "tests/support/devices.h"
+#include "tests/support/model_gradients.h"
 #include "tests/support/random.h"
 
 using namespace engine;
@@ -112,50 +112,13 @@ TEST_CASE("every parameter's gradient equals finite differences of loss and bala
         nn::ParameterStore store(exec, *model, Dtype::f64, 3, true);
         nn::ModelMemory memory{.limit = kContext};
         Tensor before = from_host(exec, {2, kContext}, Dtype::i32, token_ids(2 * kContext, 1));
-        Tensor ids = from_host(exec, {2, kContext}, Dtype::i32, token_ids(2 * kContext, 2));
-        Tensor targets = from_host(exec, {2 * kContext}, Dtype::i32, token_ids(2 * kContext, 3));
         {
             Tape tape(exec, false, true);
             model->forward(tape, before, memory, 1);
         }
-        auto objective = [&](bool backward) {
-            nn::ModelMemory copy = memory;
-            Tape tape(exec, backward, true);
-            nn::ModelResult result = model->forward(tape, ids, copy, 1);
-            double total = 0;
-            for (const auto& layer : result.layers) {
-                for (const auto& loss : layer.losses) total += loss.weight * to_host<double>(exec, loss.value)[0];
-            }
-            Tensor sums = ops::cross_entropy(tape, result.logits_NV, targets, 0.1);
-            if (backward) tape.backward();
-            return total + 0.1 * to_host<double>(exec, sums)[0];
-        };
-        store.begin_pass();
-        objective(true);
-        store.end_pass(exec);
-        store.add_uses(exec);
-        for (const auto& place : store.places()) {
-            Tensor value = place.parameter->var.value();
-            std::vector<double> gradient = to_host<double>(exec, place.parameter->var.grad()), values = to_host<double>(exec, value);
-            double worst = 0, largest = 1e-6;
-            // Every third element, from a different one in each parameter.
-            for (std::size_t i = place.parameter->name.size() % 3; i < values.size(); i += 3) {
-                constexpr double kStep = 1e-5;
-                double kept = values[i], sides[2];
-                for (int side = 0; side < 2; ++side) {
-                    values[i] = kept + (side == 0 ? kStep : -kStep);
-                    copy_from_host(exec, value, values);
-                    sides[side] = objective(false);
-                }
-                values[i] = kept;
-                copy_from_host(exec, value, values);
-                worst = std::max(worst, std::abs(gradient[i] - (sides[0] - sides[1]) / (2 * kStep)));
-                largest = std::max(largest, std::abs(gradient[i]));
-            }
-            // Central differences: error h²·f''' + ε/h ≈ 1e-10 of an objective near 1.
-            INFO(place.parameter->name);
-            CHECK(worst / largest < 1e-5);
-        }
+        tests::ModelWindow window{from_host(exec, {2, kContext}, Dtype::i32, token_ids(2 * kContext, 2)),
+                                  from_host(exec, {2 * kContext}, Dtype::i32, token_ids(2 * kContext, 3)), memory};
+        tests::check_model_gradients(exec, *model, store, window, 3, 1e-6);
     }
 }
 
