@@ -10,12 +10,7 @@ std::string inspection_page(const Inspection& inspection) {
     run["layers"] = run["routing"]["layers"];
     run["routing"].erase("layers");
     nlohmann::ordered_json document{{"version", MOEGRAD_VERSION}, {"runs", {run}}};
-    return filled_page(kInspectHtml, {{"title", html_text(inspection.name)},
-                                      {"style", std::string(kStyle)},
-                                      {"chart_licence", std::string(kChartLicence)},
-                                      {"chart", std::string(kChart)},
-                                      {"scripts", std::string(kInspectScripts)},
-                                      {"document", script_json(document)}});
+    return document_page(kInspectHtml, inspection.name, kInspectScripts, document);
 }
 
 }  // namespace apps

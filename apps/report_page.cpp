@@ -7,7 +7,8 @@
 #include <fmt/format.h>
 
 namespace apps {
-std::string filled_page(std::string_view page, const std::map<std::string, std::string, std::less<>>& parts) {
+
+std::string filled_page(std::string_view page, const PageParts& parts) {
     std::string out;
     while (true) {
         std::size_t open = page.find("{{"), close = page.find("}}", open);
@@ -59,17 +60,22 @@ std::string script_json(const nlohmann::ordered_json& document) {
     return out;
 }
 
+std::string document_page(std::string_view page, const std::string& title, std::string_view scripts, const nlohmann::ordered_json& document,
+                          PageParts parts) {
+    parts.insert({{"title", html_text(title)},
+                  {"style", std::string(kStyle)},
+                  {"chart_licence", std::string(kChartLicence)},
+                  {"chart", std::string(kChart)},
+                  {"scripts", std::string(scripts)},
+                  {"document", script_json(document)}});
+    return filled_page(page, parts);
+}
+
 std::string report_page(const std::vector<RunReport>& runs) {
     nlohmann::ordered_json document = report_document(runs);
     std::string title;
     for (const RunReport& run : runs) title += (title.empty() ? "" : " · ") + run.name;
-    return filled_page(kPageHtml, {{"title", html_text(title)},
-                                   {"verdict", html_text(document["verdict"].get<std::string>())},
-                                   {"style", std::string(kStyle)},
-                                   {"chart_licence", std::string(kChartLicence)},
-                                   {"chart", std::string(kChart)},
-                                   {"scripts", std::string(kScripts)},
-                                   {"document", script_json(document)}});
+    return document_page(kPageHtml, title, kScripts, document, {{"verdict", html_text(document["verdict"].get<std::string>())}});
 }
 
 }  // namespace apps

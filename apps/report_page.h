@@ -1,5 +1,5 @@
 #pragma once
-// The self-contained HTML page: apps/report/page.html with its style, its scripts, Chart.js and the document put in.
+// Self-contained HTML pages: apps/report/*.html with the style, scripts, Chart.js and a document put in.
 #include "apps/report_run.h"
 
 #include <map>
@@ -16,8 +16,12 @@ std::string html_text(std::string_view text);
 // JSON as it may stand inside <script>: nothing in it can end the element or open a comment.
 std::string script_json(const nlohmann::ordered_json& document);
 
+using PageParts = std::map<std::string, std::string, std::less<>>;  // by the name that stands in {{}}
 // Replaces every {{name}} of a page, once: what is put in is never looked at again.
-std::string filled_page(std::string_view page, const std::map<std::string, std::string, std::less<>>& parts);
+std::string filled_page(std::string_view page, const PageParts& parts);
+// A page of ours that shows a document; `parts` has what this page alone holds.
+std::string document_page(std::string_view page, const std::string& title, std::string_view scripts, const nlohmann::ordered_json& document,
+                          PageParts parts = {});
 
 std::string report_page(const std::vector<RunReport>& runs);
 
