@@ -1,33 +1,25 @@
 #include "apps/config.h"
 
 #include "engine/base/error.h"
+#include "tests/support/messages.h"
 
 #include <doctest/doctest.h>
 
 using namespace apps;
+using tests::has;
 
 namespace {
 
 std::string error_of(const std::string& text) {
-    try {
-        parse_config(text, "a.toml");
-        return "no error";
-    } catch (const engine::Error& error) {
-        std::string what = error.what();
-        CHECK(what.find('\n') == std::string::npos);
-        return what;
-    }
+    std::string message = tests::message_of<engine::Error>([&] { parse_config(text, "a.toml"); });
+    CHECK(message.find('\n') == std::string::npos);
+    return message;
 }
 
 std::string set_error(const std::string& assignment) {
     Config config;
-    try {
-        set_config(config, assignment);
-        return "no error";
-    } catch (const engine::UsageError& error) { return error.what(); }
+    return tests::message_of<engine::UsageError>([&] { set_config(config, assignment); });
 }
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
 

@@ -15,24 +15,14 @@
 using engine::Shape;
 using tests::Array;
 using tests::Arrays;
-using tests::LayerRun;
+using tests::check_refused;
+using tests::random_array;
 
 namespace {
 
-Array values(Shape shape) { return {shape, tests::random_values(shape.elements(), 1)}; }
-
-void check_refused(const LayerRun& run, const std::string& part, int code = apps::kFailed) {
-    INFO(run.message);
-    CHECK(run.code == code);
-    CHECK(run.message.starts_with("moegrad: ["));
-    CHECK(run.message.find('\n') == run.message.size() - 1);
-    CHECK(run.message.find(part) != std::string::npos);
-    CHECK_FALSE(run.wrote_anything);
-}
-
 void check_options(const std::string& toml, const std::string& part) {
     INFO(toml);
-    check_refused(tests::run_layer_program(toml, {{"x", values({5, 6})}}), part);
+    check_refused(tests::run_layer_program(toml, {{"x", random_array({5, 6})}}), part);
 }
 
 void check_tensors(const std::string& toml, const Arrays& in, const std::string& part, const std::vector<std::string>& integers = {}) {
@@ -108,34 +98,36 @@ TEST_CASE("sizes that no machine holds are refused before memory is taken") {
     check_options("method = \"dense\"\nchannels = 6\nhidden = 2147483647", "do not fit into memory");
     check_options("method = \"sigma-moe\"\nchannels = 6\nn_experts = 2147483647\nexpert_size = 2147483647\nk = 1",
                   "do not fit into memory");
-    check_tensors("method = \"xl-attention\"\nchannels = 6\nheads = 65536\nhead_size = 1048576", {{"x", values({1, 5, 6})}},
+    check_tensors("method = \"xl-attention\"\nchannels = 6\nheads = 65536\nhead_size = 1048576", {{"x", random_array({1, 5, 6})}},
                   "do not fit into memory");
     check_options("method = \"dense\"\nchannels = 6\nhidden = 2147483648", "option hidden is out of range");
 }
 
 TEST_CASE("a tensor that is missing, unknown, or of the wrong shape or dtype is named, with both shapes") {
-    Array x = values({5, 6});
+    Array x = random_array({5, 6});
     check_tensors(kDense, {}, "tensor \"x\" is missing: got none, expected (N, 6)");
     check_tensors(kDense, {{"dy", x}}, "tensor \"x\" is missing");
-    check_tensors(kDense, {{"x", values({5, 7})}}, "tensor \"x\" has the wrong shape: got (5, 7), expected (N, 6)");
-    check_tensors(kDense, {{"x", values({30})}}, "tensor \"x\" has the wrong shape: got (30), expected (N, 6)");
-    check_tensors(kDense, {{"x", values({1, 5, 6})}}, "got (1, 5, 6), expected (N, 6)");
-    check_tensors(kDense, {{"x", values({0, 6})}}, "tensor \"x\" has no rows: got (0, 6), expected (N, 6)");
+    check_tensors(kDense, {{"x", random_array({5, 7})}}, "tensor \"x\" has the wrong shape: got (5, 7), expected (N, 6)");
+    check_tensors(kDense, {{"x", random_array({30})}}, "tensor \"x\" has the wrong shape: got (30), expected (N, 6)");
+    check_tensors(kDense, {{"x", random_array({1, 5, 6})}}, "got (1, 5, 6), expected (N, 6)");
+    check_tensors(kDense, {{"x", random_array({0, 6})}}, "tensor \"x\" has no rows: got (0, 6), expected (N, 6)");
     check_tensors(kDense, {{"x", x}}, "tensor \"x\" has the wrong dtype: got I32", {"x"});
-    check_tensors(kDense, {{"x", x}, {"dy", values({4, 6})}}, "tensor \"dy\" has the wrong shape: got (4, 6), expected (5, 6)");
-    check_tensors(kDense, {{"x", x}, {"w1", values({4, 6})}}, "tensor \"w1\" has the wrong shape: got (4, 6), expected (6, 4)");
-    check_tensors(kDense, {{"x", x}, {"w2", values({24})}}, "tensor \"w2\" has the wrong shape: got (24), expected (4, 6)");
-    check_tensors(kDense, {{"x", x}, {"w3", values({6, 4})}}, "unknown tensor: got \"w3\" (6, 4), expected none; hint: did you mean \"w");
-    check_tensors(kDense, {{"x", x}, {"b1", values({4})}}, "unknown tensor: got \"b1\" (4)");
-    check_tensors(kDense, {{"x", x}, {"memory", values({1, 2, 6})}}, "unknown tensor: got \"memory\"");
-    check_tensors(kDense, {{"x", x}, {"token_ids", values({5})}}, "unknown tensor: got \"token_ids\"", {"token_ids"});
-    check_tensors(kDense, {{"x", x}, {"param.w1", values({6, 4})}}, "unknown tensor: got \"param.w1\"");
-    check_tensors(kExperts + "k = 1", {{"x", x}, {"experts.w1", values({6, 4, 3})}}, "got (6, 4, 3), expected (4, 6, 3)");
+    check_tensors(kDense, {{"x", x}, {"dy", random_array({4, 6})}}, "tensor \"dy\" has the wrong shape: got (4, 6), expected (5, 6)");
+    check_tensors(kDense, {{"x", x}, {"w1", random_array({4, 6})}}, "tensor \"w1\" has the wrong shape: got (4, 6), expected (6, 4)");
+    check_tensors(kDense, {{"x", x}, {"w2", random_array({24})}}, "tensor \"w2\" has the wrong shape: got (24), expected (4, 6)");
+    check_tensors(kDense, {{"x", x}, {"w3", random_array({6, 4})}},
+                  "unknown tensor: got \"w3\" (6, 4), expected none; hint: did you mean \"w");
+    check_tensors(kDense, {{"x", x}, {"b1", random_array({4})}}, "unknown tensor: got \"b1\" (4)");
+    check_tensors(kDense, {{"x", x}, {"memory", random_array({1, 2, 6})}}, "unknown tensor: got \"memory\"");
+    check_tensors(kDense, {{"x", x}, {"token_ids", random_array({5})}}, "unknown tensor: got \"token_ids\"", {"token_ids"});
+    check_tensors(kDense, {{"x", x}, {"param.w1", random_array({6, 4})}}, "unknown tensor: got \"param.w1\"");
+    check_tensors(kExperts + "k = 1", {{"x", x}, {"experts.w1", random_array({6, 4, 3})}}, "got (6, 4, 3), expected (4, 6, 3)");
     check_tensors(kXl, {{"x", x}}, "tensor \"x\" has the wrong shape: got (5, 6), expected (B, T, 6)");
-    check_tensors(kXl, {{"x", values({2, 0, 6})}}, "tensor \"x\" has no rows");
-    check_tensors(kXl, {{"x", values({2, 3, 6})}, {"memory", values({1, 3, 6})}}, "got (1, 3, 6), expected (2, M, 6)");
-    check_tensors(kXl, {{"x", values({2, 3, 6})}, {"scale", values({})}}, "tensor \"scale\" has the wrong shape: got (), expected (1)");
-    check_tensors("method = \"rms-norm\"\nchannels = 6", {{"x", x}, {"bias", values({6})}}, "unknown tensor: got \"bias\"");
+    check_tensors(kXl, {{"x", random_array({2, 0, 6})}}, "tensor \"x\" has no rows");
+    check_tensors(kXl, {{"x", random_array({2, 3, 6})}, {"memory", random_array({1, 3, 6})}}, "got (1, 3, 6), expected (2, M, 6)");
+    check_tensors(kXl, {{"x", random_array({2, 3, 6})}, {"scale", random_array({})}},
+                  "tensor \"scale\" has the wrong shape: got (), expected (1)");
+    check_tensors("method = \"rms-norm\"\nchannels = 6", {{"x", x}, {"bias", random_array({6})}}, "unknown tensor: got \"bias\"");
 }
 
 TEST_CASE("a file of tensors that is no safetensors is one message") {
@@ -201,7 +193,7 @@ TEST_CASE("rows of NaN and infinity pass through every layer without harm") {
               std::string("method = \"softmax-before\"\nchannels = 6\nn_experts = 4\nexpert_size = 3\nk = 1\n"),
               std::string("method = \"attention\"\nchannels = 6\nheads = 3\n"), std::string("method = \"layer-norm\"\nchannels = 6\n")}) {
             bool sequences = toml.find("attention") != std::string::npos;
-            Array x = values(sequences ? Shape{1, 5, 6} : Shape{5, 6}), dy = x;
+            Array x = random_array(sequences ? Shape{1, 5, 6} : Shape{5, 6}), dy = x;
             x.values[6] = NAN, x.values[13] = INFINITY, x.values[20] = -INFINITY;
             Arrays out = tests::run_layer(toml + "device = \"" + device + "\"\n", {{"x", x}, {"dy", dy}});
             for (double id : out["ids"].values) CHECK((id >= 0 && id < 4));

@@ -10,11 +10,10 @@ using engine::Shape;
 using engine::Size;
 using tests::Array;
 using tests::Arrays;
+using tests::random_array;
 using tests::relative_error;
 
 namespace {
-
-Array values(Shape shape, std::uint64_t salt) { return {shape, tests::random_values(shape.elements(), salt)}; }
 
 constexpr Size N = 9, C = 6, E = 3, G = 5;
 
@@ -25,11 +24,11 @@ std::string experts(const std::string& method, Size E_, Size K) {
 const std::string kDense = "method = \"dense\"\nchannels = 6\ndtype = \"float64\"\nhidden = ";
 
 Arrays inputs(Size E_) {
-    return {{"x", values({N, C}, 1)},
-            {"dy", values({N, C}, 2)},
-            {"router.w", values({C, E_}, 3)},
-            {"experts.w1", values({E_, C, G}, 4)},
-            {"experts.w2", values({E_, G, C}, 5)}};
+    return {{"x", random_array({N, C}, 1)},
+            {"dy", random_array({N, C}, 2)},
+            {"router.w", random_array({C, E_}, 3)},
+            {"experts.w1", random_array({E_, C, G}, 4)},
+            {"experts.w2", random_array({E_, G, C}, 5)}};
 }
 
 // w1 (E,C,G) → (C,E·G): the experts beside each other as one block; w2 (E,G,C) is (E·G,C) already.
@@ -119,14 +118,14 @@ TEST_CASE("equal scores go to the lower index, in every kind of choice") {
         CHECK(out["gates"].values[i] == 1);
     }
     // ReLU leaves zeros: the k-th largest may be one of many.
-    Arrays zeros = {{"x", values({N, C}, 1)}, {"w1", {{C, 7}, std::vector<double>(42, 0.0)}}};
+    Arrays zeros = {{"x", random_array({N, C}, 1)}, {"w1", {{C, 7}, std::vector<double>(42, 0.0)}}};
     std::vector<double> cells = tests::run_layer("method = \"topk\"\nchannels = 6\nhidden = 7\nk = 3\n", zeros)["ids"].values;
     for (std::size_t i = 0; i < cells.size(); ++i) CHECK(cells[i] == static_cast<double>(i % 3));
 }
 
 TEST_CASE("an xl-attention window with memory gives the bits of the last rows of one long window") {
     const std::string toml = "method = \"xl-attention\"\nchannels = 6\nheads = 2\nhead_size = 3\n";
-    Array whole = values({2, 9, C}, 1), first{{2, 5, C}, {}}, last{{2, 4, C}, {}};
+    Array whole = random_array({2, 9, C}, 1), first{{2, 5, C}, {}}, last{{2, 4, C}, {}};
     std::vector<double> expected, y = tests::run_layer(toml, {{"x", whole}})["y"].values;
     for (Size b = 0; b < 2; ++b) {
         auto at = [&](std::vector<double>& v, Size t) { return v.begin() + (b * 9 + t) * C; };

@@ -1,6 +1,7 @@
 #include "data/documents.h"
 
 #include "data/error.h"
+#include "tests/support/messages.h"
 #include "tests/support/packing.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/text_files.h"
@@ -39,10 +40,7 @@ Documents read_text(const std::filesystem::path& path, const std::string& conten
 }
 
 std::string message_of(const std::filesystem::path& path, const std::string& contents) {
-    try {
-        read_text(path, contents);
-    } catch (const data::Error& error) { return error.what(); }
-    return "no error";
+    return tests::message_of<data::Error>([&] { read_text(path, contents); });
 }
 
 }  // namespace

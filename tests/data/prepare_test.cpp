@@ -3,6 +3,7 @@
 #include "data/error.h"
 #include "data/token_store.h"
 #include "tests/support/full_disk.h"
+#include "tests/support/messages.h"
 #include "tests/support/packing.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/text_files.h"
@@ -35,10 +36,7 @@ std::string text_of(const TokenStore& store, const data::Document& document) {
 }
 
 std::string message_of(const PrepareOptions& options) {
-    try {
-        data::prepare(options);
-    } catch (const data::Error& error) { return error.what(); }
-    return "no error";
+    return tests::message_of<data::Error>([&] { data::prepare(options); });
 }
 
 // 30 texts of different lengths in two folders.

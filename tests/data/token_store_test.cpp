@@ -2,6 +2,7 @@
 
 #include "data/error.h"
 #include "data/xxh64.h"
+#include "tests/support/messages.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/text_files.h"
 
@@ -26,10 +27,7 @@ std::string text_of(const TokenStore& store, std::string_view split) {
 }
 
 std::string message_of(const fs::path& folder) {
-    try {
-        TokenStore store(folder);
-    } catch (const data::Error& error) { return error.what(); }
-    return "no error";
+    return tests::message_of<data::Error>([&] { TokenStore store(folder); });
 }
 
 // Rewrites the manifest, with a checksum of its own that fits.

@@ -54,11 +54,7 @@ struct SmallModel {
     }
 };
 
-std::vector<std::int32_t> some_tokens(std::uint64_t salt) {
-    std::vector<std::int32_t> ids(static_cast<std::size_t>(kSequences * kContext));
-    for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::int32_t>(random_bits(salt, 0, 5, i) % kVocab);
-    return ids;
-}
+std::vector<std::int32_t> some_tokens(std::uint64_t salt) { return random_ids(kSequences * kContext, kVocab, salt); }
 
 // Whether other tokens from position 5 of the last sequence on change any output before them, in some of 20 texts.
 bool later_reaches_earlier(const LayerCase& c, bool training) {

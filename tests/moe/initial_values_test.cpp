@@ -2,20 +2,16 @@
 #include "engine/tensor/transfer.h"
 #include "moe/methods/table.h"
 #include "nn/parameter_store.h"
+#include "tests/support/random.h"
 
 #include <cmath>
 
 #include <doctest/doctest.h>
 
 using namespace engine;
+using tests::deviation;
 
 namespace {
-
-double deviation(const std::vector<double>& values) {
-    double sum = 0, squares = 0, n = static_cast<double>(values.size());
-    for (double v : values) sum += v, squares += v * v;
-    return std::sqrt((squares - sum * sum / n) / (n - 1));
-}
 
 struct Row {
     Size C;

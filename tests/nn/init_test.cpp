@@ -1,31 +1,22 @@
 #include "nn/init.h"
 
+#include "tests/support/random.h"
+
 #include <cmath>
 
 #include <doctest/doctest.h>
-
-namespace {
-
-double deviation(const std::vector<double>& values) {
-    double sum = 0, squares = 0;
-    for (double v : values) sum += v, squares += v * v;
-    double n = static_cast<double>(values.size());
-    return std::sqrt((squares - sum * sum / n) / (n - 1));
-}
-
-}  // namespace
 
 TEST_CASE("normal values have the deviation that was asked for, and change with the seed only") {
     auto a = nn::normal(0.02)({100, 200}, 1), b = nn::normal(0.02)({100, 200}, 1), c = nn::normal(0.02)({100, 200}, 2);
     CHECK(a == b);
     CHECK(a != c);
     // The deviation of a sample of n has standard error σ/√(2n) = 0.5 %: five of them.
-    CHECK(deviation(a) == doctest::Approx(0.02).epsilon(0.025));
+    CHECK(tests::deviation(a) == doctest::Approx(0.02).epsilon(0.025));
 }
 
 TEST_CASE("truncated normal values have exactly the asked deviation and end where two sigmas did") {
     auto values = nn::truncated_normal(0.5)({64, 64}, 3);
-    CHECK(deviation(values) == doctest::Approx(0.5).epsilon(1e-12));
+    CHECK(tests::deviation(values) == doctest::Approx(0.5).epsilon(1e-12));
     // A normal cut at ±2 has deviation 0.8796; rescaled, the cut stands at 2/0.8796 = 2.27.
     for (double v : values) CHECK(std::abs(v) < 0.5 * 2.4);
 }

@@ -57,11 +57,7 @@ nn::ParameterStore stirred(Exec& exec, nn::MlpModel& model, Dtype dtype, bool tr
     return store;
 }
 
-std::vector<std::int32_t> token_ids(Size count, std::uint64_t salt) {
-    std::vector<std::int32_t> ids(static_cast<std::size_t>(count));
-    for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::int32_t>(random_bits(salt, 0, 5, i) % kVocab);
-    return ids;
-}
+std::vector<std::int32_t> token_ids(Size count, std::uint64_t salt) { return tests::random_ids(count, kVocab, salt); }
 
 // One sequence; `window` tokens at a time, `limit` of them remembered.
 std::vector<double> logits_of(Exec& exec, nn::MlpModel& model, const std::vector<std::int32_t>& ids, Size window = 100, Size limit = 0) {

@@ -33,11 +33,7 @@ std::unique_ptr<nn::TransformerXl> small_model(const std::string& method, float 
     });
 }
 
-std::vector<std::int32_t> token_ids(Size count, std::uint64_t salt) {
-    std::vector<std::int32_t> ids(static_cast<std::size_t>(count));
-    for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::int32_t>(random_bits(salt, 0, 5, i) % kVocab);
-    return ids;
-}
+std::vector<std::int32_t> token_ids(Size count, std::uint64_t salt) { return tests::random_ids(count, kVocab, salt); }
 
 // Logits of consecutive windows of one stream of `count` tokens, memory carried.
 std::vector<double> logits_by_windows(Exec& exec, nn::TransformerXl& model, const std::vector<std::int32_t>& ids, Size window, Size limit) {

@@ -3,6 +3,7 @@
 #include "apps/command.h"
 #include "engine/io/atomic_file.h"
 #include "tests/support/program_output.h"
+#include "tests/support/random.h"
 #include "tests/support/temporary_folder.h"
 
 #include <algorithm>
@@ -28,6 +29,8 @@ LayerRun run_in(const TemporaryFolder& folder, const std::string& toml) {
 }
 
 }  // namespace
+
+Array random_array(const engine::Shape& shape, std::uint64_t salt) { return {shape, random_values(shape.elements(), salt)}; }
 
 Array read_array(const engine::io::SafetensorsFile& file, const std::string& name) {
     Array array{file.shape(name), {}};
@@ -66,6 +69,15 @@ Arrays run_layer(const std::string& toml, const Arrays& in, const std::vector<st
     INFO(run.message);
     REQUIRE(run.code == apps::kDone);
     return run.out;
+}
+
+void check_refused(const LayerRun& run, const std::string& part, int code) {
+    INFO(run.message);
+    CHECK(run.code == code);
+    CHECK(run.message.starts_with("moegrad: ["));
+    CHECK(run.message.find('\n') == run.message.size() - 1);
+    CHECK(run.message.find(part) != std::string::npos);
+    CHECK_FALSE(run.wrote_anything);
 }
 
 }  // namespace tests

@@ -14,6 +14,8 @@ struct Array {
     std::vector<double> values;
     bool operator==(const Array&) const = default;
 };
+// Values in [-1, 1), the same every time for the same salt.
+Array random_array(const engine::Shape& shape, std::uint64_t salt = 1);
 using Arrays = std::map<std::string, Array>;
 // Whatever its dtype.
 Array read_array(const engine::io::SafetensorsFile& file, const std::string& name);
@@ -31,5 +33,7 @@ LayerRun run_layer_program(const std::string& toml, const Arrays& in, const std:
 LayerRun run_layer_program(const std::string& toml, const std::string& safetensors);
 // The same for a run that must go well; fails the test with the message otherwise.
 Arrays run_layer(const std::string& toml, const Arrays& in, const std::vector<std::string>& integers = {});
+// The run failed in one line that says so, and wrote nothing.
+void check_refused(const LayerRun& run, const std::string& part, int code = 1);
 
 }  // namespace tests

@@ -4,6 +4,7 @@
 #include "engine/io/atomic_file.h"
 #include "engine/tensor/transfer.h"
 #include "tests/support/devices.h"
+#include "tests/support/messages.h"
 #include "tests/support/random.h"
 #include "tests/support/temporary_folder.h"
 
@@ -26,16 +27,12 @@ std::string error_of(const std::string& bytes) {
     tests::TemporaryFolder folder;
     auto path = folder / "x.safetensors";
     io::write_file(path, bytes);
-    try {
-        SafetensorsFile::open(path);
-        return "no error";
-    } catch (const Error& error) {
-        std::string text = error.what();
-        CHECK(text.find(path.string()) != std::string::npos);
-        CHECK(text.find('\n') == std::string::npos);
-        CHECK(text.starts_with("[safetensors] "));
-        return text;
-    }
+    std::string message = tests::message_of<Error>([&] { SafetensorsFile::open(path); });
+    if (message == "no error") return message;
+    CHECK(message.find(path.string()) != std::string::npos);
+    CHECK(message.find('\n') == std::string::npos);
+    CHECK(message.starts_with("[safetensors] "));
+    return message;
 }
 
 void check_error(const std::string& header, std::size_t data_bytes, const std::string& part) {

@@ -1,3 +1,4 @@
+#include "tests/support/messages.h"
 #include "tests/support/simt_kernels.h"
 #include "tests/support/simt_orders.h"
 
@@ -9,21 +10,11 @@
 #include <unistd.h>
 
 using namespace simt_kernels;
+using tests::has;
 
 namespace {
 
-std::string what_it_throws(void (*kernel)()) {
-    try {
-        kernel();
-    } catch (const std::runtime_error& error) { return error.what(); }
-    return "nothing";
-}
-
-bool has(const std::string& text, const char* part) {
-    if (text.find(part) != std::string::npos) return true;
-    MESSAGE(text);
-    return false;
-}
+std::string what_it_throws(void (*kernel)()) { return tests::message_of<std::runtime_error>(kernel); }
 
 }  // namespace
 
