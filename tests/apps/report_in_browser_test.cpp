@@ -7,24 +7,16 @@
 #include <doctest/doctest.h>
 
 using tests::has;
+using tests::read_back;
 using tests::show;
 using tests::Shown;
 using tests::with_script;
 
-namespace {
-
-apps::RunReport read(const tests::RunFolder& run, const std::filesystem::path& folder) {
-    run.write(folder);
-    return apps::read_run(folder);
-}
-
-}  // namespace
-
 TEST_CASE("a browser draws one run, many runs and runs with nothing to draw, and complains of nothing") {
     tests::TemporaryFolder folder;
-    apps::RunReport moe = read({.records = 30, .notes = {"leaks the future: a test"}, .samples = {"text"}}, folder / "moe");
-    apps::RunReport dense = read({.method = "dense", .records = 40, .layers = 0}, folder / "dense");
-    apps::RunReport bare = read({.records = 20, .layers = 0, .parameters = 0, .test_split = false}, folder / "bare");
+    apps::RunReport moe = read_back({.records = 30, .notes = {"leaks the future: a test"}, .samples = {"text"}}, folder / "moe");
+    apps::RunReport dense = read_back({.method = "dense", .records = 40, .layers = 0}, folder / "dense");
+    apps::RunReport bare = read_back({.records = 20, .layers = 0, .parameters = 0, .test_split = false}, folder / "bare");
     apps::RunReport nothing{.name = "nothing", .problems = {"no records"}};
     for (const auto& runs :
          std::vector<std::vector<apps::RunReport>>{{moe}, {dense, moe}, {dense, moe, bare, moe}, {nothing}, {nothing, dense}}) {
@@ -41,8 +33,8 @@ TEST_CASE("a browser draws one run, many runs and runs with nothing to draw, and
 
 TEST_CASE("the address chooses what a browser shows, and every control changes it") {
     tests::TemporaryFolder folder;
-    apps::RunReport moe = read({.records = 60, .unevenness = 1.2}, folder / "moe");
-    apps::RunReport dense = read({.method = "dense", .records = 60, .layers = 0}, folder / "dense");
+    apps::RunReport moe = read_back({.records = 60, .unevenness = 1.2}, folder / "moe");
+    apps::RunReport dense = read_back({.method = "dense", .records = 60, .layers = 0}, folder / "dense");
     std::string page = with_script(apps::report_page({dense, moe}), R"(
         const before = [...document.querySelectorAll("#legend button")].map((one) => one.getAttribute("aria-pressed")).join();
         for (const button of byId("legend").children) button.click();
@@ -78,8 +70,8 @@ TEST_CASE("the address chooses what a browser shows, and every control changes i
 
 TEST_CASE("runs that differ only in their seed share a colour, and their spread is drawn") {
     tests::TemporaryFolder folder;
-    apps::RunReport first = read({.records = 20, .layers = 1}, folder / "moe"), second = first;
-    apps::RunReport dense = read({.method = "dense", .records = 20, .layers = 0}, folder / "dense");
+    apps::RunReport first = read_back({.records = 20, .layers = 1}, folder / "moe"), second = first;
+    apps::RunReport dense = read_back({.method = "dense", .records = 20, .layers = 0}, folder / "dense");
     first.config.insert_or_assign("seed", std::string("1"));
     second.config.insert_or_assign("seed", std::string("2"));
     first.name = std::string("moe seed 1"), second.name = std::string("moe seed 2");
@@ -96,7 +88,7 @@ TEST_CASE("runs that differ only in their seed share a colour, and their spread 
 TEST_CASE("a browser shows an attack in a run's files as text") {
     tests::TemporaryFolder folder;
     const std::string attack = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">";
-    apps::RunReport run = read({.method = "dense", .records = 5, .layers = 1, .notes = {attack}, .samples = {attack}}, folder / "run");
+    apps::RunReport run = read_back({.method = "dense", .records = 5, .layers = 1, .notes = {attack}, .samples = {attack}}, folder / "run");
     run.name = run.method = run.config["key"] = run.config_text = attack;
     run.plan.parts.emplace_back(attack, 1);
     run.evaluations.back().split = attack;

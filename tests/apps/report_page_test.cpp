@@ -22,16 +22,11 @@ nlohmann::json document_in(const std::string& page) {
     return nlohmann::json::parse(page.substr(begin, page.find("</script>", begin) - begin));
 }
 
-apps::RunReport read(const tests::RunFolder& run, const std::filesystem::path& folder) {
-    run.write(folder);
-    return apps::read_run(folder);
-}
-
 }  // namespace
 
 TEST_CASE("the page holds its style, its scripts, Chart.js and its licence, and names no address it could fetch from") {
     tests::TemporaryFolder folder;
-    std::string page = apps::report_page({read({.records = 5, .layers = 1}, folder / "run")});
+    std::string page = apps::report_page({tests::read_back({.records = 5, .layers = 1}, folder / "run")});
     CHECK(page.starts_with("<!DOCTYPE html>"));
     for (const char* part : {"{{title}}", "{{verdict}}", "{{style}}", "{{chart}}", "{{scripts}}", "{{document}}"})
         CHECK(count(page, part) == 0);
@@ -49,7 +44,7 @@ TEST_CASE("nothing that comes from files can end a script or start an element") 
     tests::TemporaryFolder folder;
     const std::string attack = "</script><script>owned()</script><!--<img src=x onerror=owned()>&lt;{{chart}}\xe2\x80\xa8";
     tests::RunFolder run{.records = 3, .layers = 1, .notes = {attack}, .samples = {attack + "\xff\xfe"}};
-    std::string clean = apps::report_page({read(run, folder / "clean")});
+    std::string clean = apps::report_page({tests::read_back(run, folder / "clean")});
     std::filesystem::path evil = folder / "<script>owned()<";
     std::filesystem::create_directories(evil / "script>");
     run.write(evil / "script>");
@@ -70,7 +65,7 @@ TEST_CASE("nothing that comes from files can end a script or start an element") 
 TEST_CASE("a report of two runs of ten thousand records is below one megabyte and the same every time") {
     tests::TemporaryFolder folder;
     tests::RunFolder run{.records = 10000, .eval_every = 500, .layers = 6, .experts = 16};
-    apps::RunReport moe = read(run, folder / "moe");
+    apps::RunReport moe = tests::read_back(run, folder / "moe");
     apps::RunReport twin = moe;
     std::string page = apps::report_page({moe, twin});
     CHECK(page.size() < 1'000'000);

@@ -117,4 +117,9 @@ void RunFolder::write(const fs::path& folder) const {
     }
 }
 
+apps::RunReport read_back(const RunFolder& run, const std::filesystem::path& folder) {
+    run.write(folder);
+    return apps::read_run(folder);
+}
+
 }  // namespace tests

@@ -1,5 +1,7 @@
 #pragma once
 // Writes folders that look like runs, for tests of what reads them: a falling loss, evaluations, usage of experts, a plan, samples.
+#include "apps/report_run.h"
+
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -23,5 +25,8 @@ struct RunFolder {
 
     void write(const std::filesystem::path& folder) const;
 };
+
+// Writes it and reads it as `compare` does.
+apps::RunReport read_back(const RunFolder& run, const std::filesystem::path& folder);
 
 }  // namespace tests
