@@ -25,6 +25,7 @@ double bits_at_end(const RunReport& run, const std::string& split, std::int64_t 
 template <class Value>
 ValueSpread spread_of(const std::vector<SweepRun>& runs, Value value) {
     std::vector<double> values;
+    values.reserve(runs.size());
     for (const SweepRun& run : runs) values.push_back(value(run));
     return value_spread(values);
 }
