@@ -113,13 +113,23 @@ TEST_CASE("large sums, and sums of rows with padding between them, are those of 
 }
 
 TEST_CASE("plain_sum adds in the order of ranks, on all of them alike") {
-    auto value = [](int rank) { return std::exp(static_cast<float>(rank)) / 3.0f; };
-    std::vector<float> sums(5);
+    constexpr std::size_t kCount = 100;
+    auto value = [](int rank, std::size_t i) { return std::exp(static_cast<float>(rank)) / (3.0f + static_cast<float>(i)); };
+    std::vector<std::vector<float>> sums(5);
     run_virtual_ranks(5, [&](Communicator& communicator) {
         Exec exec{.communicator = &communicator};
-        Tensor sum = from_host(exec, {1}, Dtype::f32, std::vector<float>{value(communicator.rank())});
+        std::vector<float> own;
+        for (std::size_t i = 0; i < kCount; ++i) own.push_back(value(communicator.rank(), i));
+        Tensor sum = from_host(exec, {kCount}, Dtype::f32, own);
         communicator.plain_sum(exec, sum);
-        sums[static_cast<std::size_t>(communicator.rank())] = to_host<float>(exec, sum)[0];
+        sums[static_cast<std::size_t>(communicator.rank())] = to_host<float>(exec, sum);
     });
-    CHECK(sums == std::vector<float>(5, (((value(0) + value(1)) + value(2)) + value(3)) + value(4)));
+    std::vector<float> in_order, others_backwards;
+    for (std::size_t i = 0; i < kCount; ++i) {
+        auto v = [&](int rank) { return value(rank, i); };
+        in_order.push_back((((v(0) + v(1)) + v(2)) + v(3)) + v(4));
+        others_backwards.push_back((((v(0) + v(4)) + v(3)) + v(2)) + v(1));
+    }
+    CHECK(in_order != others_backwards);
+    for (const auto& sum : sums) CHECK(sum == in_order);
 }
