@@ -1,4 +1,5 @@
 #include "apps/bench_cases.h"
+#include "apps/bench_comm.h"
 #include "apps/command.h"
 #include "apps/elapsed.h"
 #include "engine/base/cpu_level.h"
@@ -209,7 +210,13 @@ std::function<int()> add_bench(CLI::App& app) {
     app.add_option("--threads", options->threads, "threads; all by default")->check(CLI::Range(1, 1024));
     app.add_option("--seconds", options->seconds, "time spent on a case at the least")->check(CLI::Range(0.0, 60.0));
     app.add_flag("--json", options->as_json, "print one JSON document");
-    return [options] { return run_bench(*options); };
+    CLI::App* comm =
+        app.add_subcommand("comm", "what ranks say to each other: every collective checked to the last bit, time, bus bandwidth");
+    return [options, comm, run_comm = add_bench_comm(*comm)] {
+        if (!comm->parsed()) return run_bench(*options);
+        if (options->kernels.empty()) return run_comm();
+        throw UsageError("[bench] comm stands alone: its options follow it; hint: moegrad bench comm --help");
+    };
 }
 
 }  // namespace apps

@@ -15,8 +15,11 @@ struct LaunchArguments {
 };
 
 int run_launch(const LaunchArguments& arguments) {
-    if (arguments.words.empty() || arguments.words.front() != "train") {
-        throw engine::UsageError("[usage] launch starts trainings: expected `launch --ranks N -- train …`; hint: moegrad train --help");
+    const std::vector<std::string>& words = arguments.words;
+    bool knows_ranks = !words.empty() && (words[0] == "train" || (words[0] == "bench" && words.size() > 1 && words[1] == "comm"));
+    if (!knows_ranks) {
+        throw engine::UsageError(
+            "[usage] launch starts trainings: expected `launch --ranks N -- train …`, or `-- bench comm …`; hint: moegrad train --help");
     }
     engine::expect(
         engine::mpi_is_built(), "launch",
@@ -30,7 +33,7 @@ int run_launch(const LaunchArguments& arguments) {
 std::function<int()> add_launch(CLI::App& app) {
     auto arguments = std::make_shared<LaunchArguments>();
     app.add_option("--ranks", arguments->ranks, "ranks on this machine")->required()->check(CLI::Range(1, 1024));
-    app.add_option("words", arguments->words, "after --: train and its options");
+    app.add_option("words", arguments->words, "after --: train or bench comm, and its options");
     app.positionals_at_end();
     return [arguments] { return run_launch(*arguments); };
 }
