@@ -3,6 +3,7 @@
 #include "apps/byte_progress.h"
 #include "apps/command.h"
 #include "apps/model_factory.h"
+#include "apps/plan_times.h"
 #include "apps/progress.h"
 #include "apps/sharing.h"
 #include "apps/step_layout.h"
@@ -90,6 +91,10 @@ void measure_step(const Config& config, nn::LanguageModel& model, Pool& pool, Pl
     plan.communication_bytes["gradients"] = counted.traffic().sums - before.sums;
     plan.communication_bytes["gathers"] = counted.traffic().gathers - before.gathers;
     plan.communication_bytes["exchanges"] = counted.traffic().exchanges - before.exchanges;
+    plan.communication_calls["gradients"] = counted.traffic().sum_calls - before.sum_calls;
+    plan.communication_calls["gathers"] = counted.traffic().gather_calls - before.gather_calls;
+    plan.communication_calls["exchanges"] = counted.traffic().exchange_calls - before.exchange_calls;
+    plan.tokens_per_rank = layout.sequences * layout.passes * layout.context;
     Size held = 0;
     for (const auto& [kind, size] : plan.memory_bytes) held += size;
     plan.memory_bytes["activations"] = static_cast<Size>(pool.peak_bytes()) - held;
@@ -98,18 +103,27 @@ void measure_step(const Config& config, nn::LanguageModel& model, Pool& pool, Pl
 struct PlanArguments {
     std::string config;
     std::vector<std::string> settings;
-    Size ranks = 0;
+    std::vector<Size> ranks;
+    TimeOptions times;
     bool as_json = false;
 };
 
 int run_plan(const PlanArguments& arguments) {
     Config config = load_config(arguments.config);
     for (const std::string& setting : arguments.settings) set_config(config, setting);
-    if (arguments.ranks > 0) config.parallel.ranks = arguments.ranks;
+    std::vector<Size> ranks = arguments.ranks;
+    if (ranks.empty()) ranks = arguments.times.weak ? std::vector<Size>{1, 8, 64, 512, 4096} : std::vector<Size>{config.parallel.ranks};
     std::optional<Size> data_vocab;
     if (!config.model.vocab) data_vocab = data::TokenStore(config.data.path, data::Verify::sizes).vocab();
-    Plan plan = make_plan(config, vocab_of(config, data_vocab));
-    std::cout << (arguments.as_json ? plan_json(plan).dump(2) + "\n" : plan_text(plan)) << std::flush;
+    PlanTimes times = plan_times(config, vocab_of(config, data_vocab), ranks, arguments.times);
+    const Plan& plan = times.rows.front().plan;
+    if (arguments.as_json) {
+        nlohmann::ordered_json document = plan_json(plan);
+        document["times"] = times_json(times);
+        std::cout << document.dump(2) << std::endl;
+    } else {
+        std::cout << plan_text(plan) << times_text(times) << std::flush;
+    }
     return kDone;
 }
 
@@ -164,7 +178,17 @@ std::function<int()> add_plan(CLI::App& app) {
     auto arguments = std::make_shared<PlanArguments>();
     app.add_option("-c,--config", arguments->config, "the run's TOML file")->required();
     app.add_option("--set", arguments->settings, "section.key=value, over the file")->allow_extra_args(false);
-    app.add_option("--ranks", arguments->ranks, "over parallel.ranks")->check(CLI::PositiveNumber);
+    app.add_option("--ranks", arguments->ranks, "over parallel.ranks; several, as 1,8,64: a table of their steps' times")
+        ->delimiter(',')
+        ->check(CLI::Range(1, 1 << 20));
+    TimeOptions& times = arguments->times;
+    app.add_flag("--scaling", times.weak, "every rank keeps one rank's tokens, train.batch grows (default --ranks: 1,8,64,512,4096)");
+    app.add_option("--comm", times.comm, "measured latencies and bandwidths: of bench comm --out");
+    app.add_option("--flops", times.flops, "FLOP/s that a rank sustains: its peak times MFU")->check(CLI::PositiveNumber);
+    app.add_option("--memory-bandwidth", times.memory_bandwidth, "bytes a second of a rank's memory")->check(CLI::PositiveNumber);
+    app.add_option("--ranks-per-node", times.ranks_per_node, "ranks of one machine (default: 8)")->check(CLI::Range(1, 4096));
+    app.add_option("--overlap", times.overlap, "part of computing beside which gradients travel (default: 0; at best 0.67)")
+        ->check(CLI::Range(0.0, 1.0));
     app.add_flag("--json", arguments->as_json, "print one JSON document");
     return [arguments] { return run_plan(*arguments); };
 }

@@ -14,10 +14,12 @@ struct Plan {
     std::map<std::string, Size> parameters_by_part;  // embedding, attention, ffn, norm, head
     nn::FeedForward::Flops flops_per_token;          // forward, 2 per multiply-add, visible pairs only
     Size tokens_per_step = 0;
+    Size tokens_per_rank = 0;  // of them, the busiest rank's
     // Bytes by kind, per rank: parameters, gradients, optimizer, activations (what a step holds at its peak beside the others).
     std::map<std::string, Size> memory_bytes;
     // Bytes that leave a rank in a step: gradients, gathers (of parameters, of a pass's statistics and choices).
     std::map<std::string, Size> communication_bytes;
+    std::map<std::string, Size> communication_calls;  // of the same kinds
     Size memory_total() const;
 };
 

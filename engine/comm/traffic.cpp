@@ -13,11 +13,13 @@ void CountedRanks::exchange(Exec& exec, std::string_view collective, const std::
         const Tensor& send = sends[static_cast<std::size_t>(r)];
         if (r != rank() && send.defined()) traffic_.exchanges += bytes_without_padding(send);
     }
+    traffic_.exchange_calls += 1;
     ranks_.exchange(exec, collective, sends, receives);
 }
 
 void CountedRanks::all_gather(Exec& exec, const Tensor& whole, const Tensor& part) {
     traffic_.gathers += (size() - 1) * bytes_without_padding(part);
+    traffic_.gather_calls += 1;
     ranks_.all_gather(exec, whole, part);
 }
 
@@ -31,6 +33,9 @@ void CountedRanks::plain_sum(Exec& exec, const Tensor& sum) {
     ranks_.plain_sum(exec, sum);
 }
 
-void CountedRanks::count_sum(const Tensor& sum) { traffic_.sums += 2 * bytes_without_padding(sum) * (size() - 1) / size(); }
+void CountedRanks::count_sum(const Tensor& sum) {
+    traffic_.sums += 2 * bytes_without_padding(sum) * (size() - 1) / size();
+    traffic_.sum_calls += 1;
+}
 
 }  // namespace engine

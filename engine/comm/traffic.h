@@ -8,6 +8,7 @@ struct Traffic {
     Size sums = 0;       // a sum of S bytes over n ranks: 2·S·(n−1)/n, a slice to each rank and the own slice's sum to all
     Size gathers = 0;    // (n−1) times the own part
     Size exchanges = 0;  // what is sent to other ranks
+    Size sum_calls = 0, gather_calls = 0, exchange_calls = 0;
     Size total() const { return sums + gathers + exchanges; }
 };
 

@@ -165,7 +165,9 @@ TEST_CASE("a rank of any layout takes the memory and sends the bytes that were p
                             trainer.finish();
                         }
                         memory.clear();
-                        sent[rank] = {counted.traffic().sums - before.sums, counted.traffic().gathers - before.gathers};
+                        engine::Traffic now = counted.traffic();
+                        sent[rank] = {now.sums - before.sums, now.gathers - before.gathers, now.sum_calls - before.sum_calls,
+                                      now.gather_calls - before.gather_calls};
                         peaks[rank] = static_cast<double>(pool.peak_bytes());
                     }
                 });
@@ -176,6 +178,8 @@ TEST_CASE("a rank of any layout takes the memory and sends the bytes that were p
                     CHECK(state[rank] == static_cast<double>(plan.memory_bytes["parameters"] + plan.memory_bytes["optimizer"]));
                     CHECK(sent[rank].sums == plan.communication_bytes["gradients"]);
                     CHECK(sent[rank].gathers == plan.communication_bytes["gathers"]);
+                    CHECK(sent[rank].sum_calls == plan.communication_calls["gradients"]);
+                    CHECK(sent[rank].gather_calls == plan.communication_calls["gathers"]);
                 }
                 // The plan is the busiest rank's.
                 double most = *std::max_element(peaks.begin(), peaks.end());
