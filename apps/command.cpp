@@ -64,11 +64,11 @@ const std::vector<Command>& commands() {
         {"logits", "runs a whole model on given token ids", add_logits},
         {"layer", "runs one layer of any method, forward and backward, on given weights and inputs", add_layer},
         {"methods", "the table of methods with formulas, parameters and FLOPs", add_methods},
-        {"plan", "parameters, FLOPs and memory of a configuration", add_plan},
+        {"plan", "parameters, FLOPs and memory of a configuration; bytes and time of its step on many ranks", add_plan},
         {"compare", "one HTML report of one run or many: losses, costs, experts, settings", add_compare},
         {"inspect", "a run's tensors; usage, dead experts, co-selection and unevenness of its layers", add_inspect},
         {"sweep", "trains the rows of a comparison at equal parameters or FLOPs; resumable", add_sweep},
-        {"bench", "time, GB/s, TFLOP/s and fraction of the measured ceiling, per kernel and shape", add_bench},
+        {"bench", "time, GB/s, TFLOP/s and fraction of the measured ceiling, per kernel and shape; bench comm: of ranks", add_bench},
         {"info", "version, build options, devices, limits", add_info},
     };
     return table;
