@@ -53,11 +53,8 @@ class Mpi final : public Transport {
 
     int rank() const override { return rank_; }
     int size() const override { return size_; }
-    int local_size() const override {
-        ProcessPlace own = process_place();
-        return static_cast<int>(
-            std::count_if(places_.begin(), places_.end(), [&](const ProcessPlace& p) { return p.machine == own.machine; }));
-    }
+    int local_size() const override { return count_here(places_, size_); }
+    int local_rank() const override { return count_here(places_, rank_); }
 
     void exchange(std::string_view collective, const std::vector<Send>& sends, const std::vector<Receive>& receives) override {
         requests_.clear();

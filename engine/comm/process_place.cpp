@@ -2,6 +2,7 @@
 
 #include "engine/io/manifest.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <fstream>
@@ -26,6 +27,11 @@ std::uint64_t this_machine() {
 ProcessPlace process_place() {
     static const std::uint64_t machine = this_machine();
     return {machine, getpid()};
+}
+
+int count_here(const std::vector<ProcessPlace>& places, int count) {
+    return static_cast<int>(
+        std::count_if(places.begin(), places.begin() + count, [](const ProcessPlace& p) { return p.machine == process_place().machine; }));
 }
 
 bool is_gone(const ProcessPlace& place) {

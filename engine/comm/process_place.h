@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <vector>
 
 namespace engine {
 
@@ -10,6 +11,8 @@ struct ProcessPlace {
 };
 
 ProcessPlace process_place();
+// How many of the first `count` stand on this machine.
+int count_here(const std::vector<ProcessPlace>& places, int count);
 // The process stood on this machine and has ended. Of other machines nothing can be said.
 bool is_gone(const ProcessPlace& place);
 

@@ -3,6 +3,7 @@
 #include "engine/comm/communicator.h"
 
 #include <cstddef>
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
@@ -27,8 +28,9 @@ class Transport {
     virtual ~Transport() = default;
     virtual int rank() const = 0;
     virtual int size() const = 0;
-    // Ranks on this machine, this one among them.
+    // Ranks on this machine, this one among them; and how many of them come before this one.
     virtual int local_size() const = 0;
+    virtual int local_rank() const = 0;
     // sends[r] goes to rank r while receives[r] comes from it, for every r; the rank's own is copied. Sizes agree between the two ends, or
     // an error says that they do not. `collective` names the call in errors. Throws RankLost.
     virtual void exchange(std::string_view collective, const std::vector<Send>& sends, const std::vector<Receive>& receives) = 0;
@@ -43,5 +45,21 @@ std::unique_ptr<Communicator> process_ranks(Transport& transport);
 // Throws where the program was built without MPI. One at a time; its end is MPI's end.
 std::unique_ptr<Transport> mpi_transport(double patience);
 bool mpi_is_built();
+
+// Where ranks without MPI meet. The first listens; all connect to each other, or all end with an error, within `seconds`.
+struct TcpMeeting {
+    int rank = 0, size = 1;
+    // The first rank listens at this port of this host: at that address alone where it is given in digits. `token`, up to 127 bytes, keeps
+    // another job's ranks out; it goes over the wire as it is.
+    std::string host;
+    int port = 0;
+    std::string token;
+    // Or, where it is not empty: the first rank listens at a free port, and leaves address and a random token in this folder, which all
+    // see.
+    std::filesystem::path folder;
+    double seconds = 60;
+};
+// A connection between every two ranks, for networks that are trusted. `patience` as above, since the last byte that came or went.
+std::unique_ptr<Transport> tcp_transport(const TcpMeeting& meeting, double patience);
 
 }  // namespace engine

@@ -1,6 +1,5 @@
 #include "tests/support/many_ranks.h"
 
-#include "engine/comm/transport.h"
 #include "tests/support/text_files.h"
 
 #include <csignal>
@@ -44,6 +43,11 @@ bool can_run_ranks() {
     return can;
 }
 
+std::vector<std::string> ways_to_launch() {
+    if (can_run_ranks()) return {"tcp", "mpi"};
+    return {"tcp"};
+}
+
 int run_case_on_ranks(int ranks, const std::string& name) {
     TemporaryFolder folder;
     std::string self = std::filesystem::read_symlink("/proc/self/exe").string();
@@ -52,6 +56,32 @@ int run_case_on_ranks(int ranks, const std::string& name) {
               {"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"}, folder / "errors"));
     if (code != 0) std::cout << read_text(folder / "errors") << std::endl;
     return code;
+}
+
+int run_case_on_tcp_ranks(int ranks, const std::string& name) {
+    TemporaryFolder folder;
+    std::vector<int> children;
+    auto errors = [&](int rank) { return folder / ("errors-" + std::to_string(rank)); };
+    for (int rank = 0; rank < ranks; ++rank) {
+        children.push_back(start({"/proc/self/exe", "--no-skip", "--test-case=" + name},
+                                 {"MOEGRAD_TEST_RANK=" + std::to_string(rank), "MOEGRAD_TEST_RANKS=" + std::to_string(ranks),
+                                  "MOEGRAD_TEST_FOLDER=" + folder.path().string()},
+                                 errors(rank)));
+    }
+    int worst = 0;
+    for (int rank = 0; rank < ranks; ++rank) {
+        int code = code_of(children[static_cast<std::size_t>(rank)]);
+        if (code != 0) std::cout << read_text(errors(rank)) << std::endl;
+        if (worst == 0) worst = code;
+    }
+    return worst;
+}
+
+engine::TcpMeeting meeting_of_test() {
+    engine::TcpMeeting meeting{.host = {}, .token = {}, .folder = std::getenv("MOEGRAD_TEST_FOLDER"), .seconds = 60};
+    meeting.rank = std::stoi(std::getenv("MOEGRAD_TEST_RANK"));
+    meeting.size = std::stoi(std::getenv("MOEGRAD_TEST_RANKS"));
+    return meeting;
 }
 
 RunningProgram::RunningProgram(const Arguments& words, const Arguments& environment) {
@@ -74,8 +104,8 @@ ProgramResult RunningProgram::wait() {
     return {code, read_text(folder_ / "errors")};
 }
 
-Arguments on_ranks(int ranks, const Arguments& words) {
-    Arguments all{"launch", "--ranks", std::to_string(ranks), "--"};
+Arguments on_ranks(int ranks, const Arguments& words, const std::string& over) {
+    Arguments all{"launch", "--ranks", std::to_string(ranks), "--over", over, "--"};
     all.insert(all.end(), words.begin(), words.end());
     return all;
 }

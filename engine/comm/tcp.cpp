@@ -1,0 +1,225 @@
+#include "engine/comm/process_place.h"
+#include "engine/comm/tcp_links.h"
+#include "engine/comm/transport.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <thread>
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// A message is its length, so that ends that disagree find out, and its bytes. In place of a length: the last word of a rank that gives up,
+// with the rank that it lost plus one, or 0.
+constexpr std::uint64_t kGivesUp = 0xffffffff'00000000;
+
+// One direction of a link in an exchange.
+struct Flow {
+    std::uint64_t length = 0;
+    std::size_t bytes = 0;  // of the message without its length
+    std::size_t done = 0;   // of both
+    std::size_t left() const { return sizeof length + bytes - done; }
+    bool gives_up() const { return done >= sizeof length && length >= kGivesUp; }
+};
+
+struct Peer {
+    Socket link;
+    ProcessPlace place;
+    Flow out, in;
+    Clock::time_point moved;  // the last byte, either way
+    bool ended = false;       // the link
+    bool ahead = false;       // in the next exchange already, or at its end
+    bool is_done() const { return out.left() == 0 && in.left() == 0; }
+};
+
+class Tcp final : public Transport {
+  public:
+    Tcp(const TcpMeeting& meeting, double patience) : patience_(patience), rank_(meeting.rank) {
+        for (Socket& link : connect_ranks(meeting)) {
+            Peer& peer = peers_.emplace_back();
+            peer.link = std::move(link);
+        }
+        ProcessPlace own = process_place();
+        std::vector<ProcessPlace> places(peers_.size());
+        std::vector<Send> sends(peers_.size(), std::as_bytes(std::span(&own, 1)));
+        std::vector<Receive> receives;
+        for (ProcessPlace& place : places) receives.push_back(std::as_writable_bytes(std::span(&place, 1)));
+        exchange("meeting", sends, receives);
+        for (std::size_t r = 0; r < peers_.size(); ++r) peers_[r].place = places[r];
+        local_size_ = count_here(places, size());
+        local_rank_ = count_here(places, rank_);
+        if (local_size_ <= static_cast<int>(std::thread::hardware_concurrency())) eager_ = std::chrono::milliseconds(2);
+    }
+
+    int rank() const override { return rank_; }
+    int size() const override { return static_cast<int>(peers_.size()); }
+    int local_size() const override { return local_size_; }
+    int local_rank() const override { return local_rank_; }
+
+    void exchange(std::string_view collective, const std::vector<Send>& sends, const std::vector<Receive>& receives) override {
+        Clock::time_point begin = Clock::now();
+        for (int r = 0; r < size(); ++r) {
+            Send out = sends[index(r)];
+            Receive in = receives[index(r)];
+            Peer& peer = peers_[index(r)];
+            peer.out = {.length = out.size(), .bytes = out.size(), .done = 0};
+            peer.in = {.length = 0, .bytes = in.size(), .done = 0};
+            peer.moved = begin;
+            peer.ahead = false;
+            if (r == rank_ && !out.empty() && out.data() != in.data()) std::memcpy(in.data(), out.data(), out.size());
+        }
+        while (!step(collective, sends, receives)) {
+            if (Clock::now() - begin > eager_) sleep();
+        }
+    }
+
+    // Says a last word to those who can still hear it: they name the rank that was lost, not this one.
+    [[noreturn]] void abandon(int code) override {
+        std::uint64_t word = kGivesUp + static_cast<std::uint64_t>(lost_ + 1);
+        for (int r = 0; r < size(); ++r) {
+            const Peer& peer = peers_[index(r)];
+            bool between = peer.out.left() == 0 || peer.out.done == 0;
+            if (r != rank_ && between) send(peer.link.number(), &word, sizeof word, MSG_NOSIGNAL | MSG_DONTWAIT);
+        }
+        std::fflush(nullptr);
+        _exit(code);
+    }
+
+  private:
+    static std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
+
+    // Moves what can be moved; true once all is through.
+    bool step(std::string_view collective, const std::vector<Send>& sends, const std::vector<Receive>& receives) {
+        Clock::time_point now = Clock::now();
+        bool all = true;
+        for (int r = 0; r < size(); ++r) {
+            if (r == rank_) continue;
+            Peer& peer = peers_[index(r)];
+            std::size_t before = peer.out.done + peer.in.done;
+            push(peer, sends[index(r)]);
+            pull(peer, receives[index(r)]);
+            if (peer.out.done + peer.in.done > before) peer.moved = now;
+            if (peer.in.gives_up()) gave_up(collective, r, peer.in.length);
+            expect(peer.in.done < sizeof peer.in.length || peer.in.length == peer.in.bytes, collective,
+                   "ranks disagree: rank {} sends {} bytes, rank {} expects {}", r, peer.in.length, rank_, peer.in.bytes);
+            all = all && peer.is_done();
+        }
+        for (int r = 0; r < size() && !all; ++r) {
+            Peer& peer = peers_[index(r)];
+            if (r == rank_) continue;
+            if (peer.is_done() || peer.ended) listen_for_end(collective, r);
+            if (peer.is_done()) continue;
+            if (peer.ended) lose(collective, r, sends, receives, "died");
+            if (now - peer.moved > std::chrono::duration<double>(patience_)) lose(collective, r, sends, receives, "");
+        }
+        return all;
+    }
+    // Until a link has something to read or room to write.
+    void sleep() {
+        std::vector<pollfd> links;
+        for (int r = 0; r < size(); ++r) {
+            const Peer& peer = peers_[index(r)];
+            int events = (peer.out.left() > 0 ? POLLOUT : 0) | (peer.in.left() > 0 || !peer.ahead ? POLLIN : 0);
+            if (r != rank_ && events != 0) links.push_back({peer.link.number(), static_cast<short>(events), 0});
+        }
+        poll(links.data(), links.size(), 100);
+    }
+
+    static void push(Peer& peer, Send bytes) {
+        Flow& flow = peer.out;
+        while (flow.left() > 0 && !peer.ended) {
+            bool head = flow.done < sizeof flow.length;
+            const std::byte* from =
+                head ? reinterpret_cast<const std::byte*>(&flow.length) + flow.done : bytes.data() + (flow.done - sizeof flow.length);
+            std::size_t count = head ? sizeof flow.length - flow.done : flow.left();
+            ssize_t sent = send(peer.link.number(), from, count, MSG_NOSIGNAL | MSG_DONTWAIT | (head && !bytes.empty() ? MSG_MORE : 0));
+            if (!moved(peer, flow, sent)) return;
+        }
+    }
+    static void pull(Peer& peer, Receive bytes) {
+        Flow& flow = peer.in;
+        // What had come before the link ended is still there.
+        bool ended = std::exchange(peer.ended, false);
+        while (flow.left() > 0 && !peer.ended) {
+            bool head = flow.done < sizeof flow.length;
+            if (!head && flow.length != flow.bytes) break;
+            std::byte* to = head ? reinterpret_cast<std::byte*>(&flow.length) + flow.done : bytes.data() + (flow.done - sizeof flow.length);
+            std::size_t count = head ? sizeof flow.length - flow.done : flow.left();
+            ssize_t got = recv(peer.link.number(), to, count, MSG_DONTWAIT);
+            if (!moved(peer, flow, got != 0 ? got : (errno = ECONNRESET, -1))) break;
+        }
+        peer.ended = peer.ended || ended;
+    }
+    static bool moved(Peer& peer, Flow& flow, ssize_t count) {
+        if (count < 0) {
+            peer.ended = errno != EAGAIN && errno != EINTR;
+            return errno == EINTR;
+        }
+        flow.done += static_cast<std::size_t>(count);
+        return true;
+    }
+
+    // A peer that is through, or whose link has ended, may have said a last word since.
+    void listen_for_end(std::string_view collective, int rank) {
+        Peer& peer = peers_[index(rank)];
+        if (peer.ahead || peer.in.left() > 0) return;
+        std::uint64_t word = 0;
+        ssize_t seen = recv(peer.link.number(), &word, sizeof word, MSG_PEEK | MSG_DONTWAIT);
+        if (seen == sizeof word && word >= kGivesUp) gave_up(collective, rank, word);
+        peer.ahead = seen == 0 || seen == sizeof word;
+    }
+
+    std::string told(int rank) const {
+        const Peer& peer = peers_[index(rank)];
+        return fmt::format("(process {} at {})", peer.place.process, peer.link.peer());
+    }
+    [[noreturn]] void gave_up(std::string_view collective, int by, std::uint64_t word) {
+        int which = static_cast<int>(word - kGivesUp) - 1;
+        lost_ = which >= 0 ? which : by;
+        if (which >= 0) throw RankLost(fmt::format("[{}] rank {} lost rank {}, which died or hung, and gave up", collective, by, which));
+        throw RankLost(fmt::format("[{}] rank {} {} gave up, with an error of its own", collective, by, told(by)));
+    }
+    // Those that are well get their whole messages first, so that they hear the last word.
+    [[noreturn]] void lose(std::string_view collective, int rank, const std::vector<Send>& sends, const std::vector<Receive>& receives,
+                           std::string_view how) {
+        lost_ = rank;
+        std::string text = how.empty()
+                               ? fmt::format("[{}] rank {} {} gave rank {} no answer for {} s; hint: --rank-timeout sets how long to wait",
+                                             collective, rank, told(rank), rank_, patience_)
+                               : fmt::format("[{}] rank {} {} {} while rank {} waited for it", collective, rank, how, told(rank), rank_);
+        for (Deadline soon(0.3); !soon.is_over();) {
+            bool all = true;
+            for (int r = 0; r < size(); ++r) {
+                Peer& peer = peers_[index(r)];
+                if (r == rank_ || r == rank || peer.ended) continue;
+                push(peer, sends[index(r)]);
+                pull(peer, receives[index(r)]);
+                all = all && (peer.is_done() || peer.ended);
+            }
+            if (all) break;
+            usleep(1000);
+        }
+        throw RankLost(text);
+    }
+
+    double patience_;
+    int rank_, local_size_ = 1, local_rank_ = 0, lost_ = -1;
+    std::chrono::microseconds eager_{0};
+    std::vector<Peer> peers_;
+};
+
+}  // namespace
+
+std::unique_ptr<Transport> tcp_transport(const TcpMeeting& meeting, double patience) { return std::make_unique<Tcp>(meeting, patience); }
+
+}  // namespace engine

@@ -1,0 +1,146 @@
+#include "engine/comm/transport.h"
+#include "tests/support/collectives.h"
+#include "tests/support/many_ranks.h"
+
+#include <chrono>
+#include <functional>
+#include <numeric>
+#include <thread>
+
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+using namespace engine;
+using namespace tests;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+TcpMeeting in_folder(const TemporaryFolder& folder, int rank, int size) {
+    return {.rank = rank, .size = size, .host = {}, .token = {}, .folder = folder.path(), .seconds = 20};
+}
+
+// A rank's `count` bytes for everybody, and theirs for it.
+void share(Transport& transport, std::size_t count) {
+    auto ranks = static_cast<std::size_t>(transport.size());
+    std::vector<std::byte> own(count, static_cast<std::byte>(transport.rank() + 1));
+    std::vector<std::vector<std::byte>> theirs(ranks, std::vector<std::byte>(count));
+    std::vector<Transport::Send> sends(ranks, own);
+    std::vector<Transport::Receive> receives(theirs.begin(), theirs.end());
+    transport.exchange("share", sends, receives);
+    for (std::size_t r = 0; r < ranks; ++r) CHECK(theirs[r] == std::vector<std::byte>(count, static_cast<std::byte>(r + 1)));
+}
+
+// Ranks as threads; what each threw, or nothing.
+std::vector<std::string> run_ranks(int size, double patience, const std::function<void(Transport&)>& body) {
+    TemporaryFolder folder;
+    std::vector<std::string> errors(static_cast<std::size_t>(size));
+    std::vector<std::thread> ranks;
+    for (int rank = 0; rank < size; ++rank) {
+        ranks.emplace_back([&, rank] {
+            try {
+                std::unique_ptr<Transport> transport = tcp_transport(in_folder(folder, rank, size), patience);
+                body(*transport);
+            } catch (const std::exception& error) { errors[static_cast<std::size_t>(rank)] = error.what(); }
+        });
+    }
+    for (std::thread& rank : ranks) rank.join();
+    return errors;
+}
+
+bool says(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("as a TCP rank: collectives" * doctest::skip()) {
+    std::unique_ptr<Transport> transport = tcp_transport(meeting_of_test(), 20);
+    std::unique_ptr<Communicator> communicator = process_ranks(*transport);
+    CHECK(transport->local_size() == communicator->size());
+    CHECK(transport->local_rank() == communicator->rank());
+    CHECK(collected(*communicator) == collected_by_virtual_ranks(communicator->size()));
+}
+
+TEST_CASE("TCP ranks sum, gather and agree in the bits of virtual ranks") {
+    for (int ranks : {2, 3, 4, 8}) {
+        CAPTURE(ranks);
+        CHECK(run_case_on_tcp_ranks(ranks, "as a TCP rank: collectives") == 0);
+    }
+}
+
+TEST_CASE("messages of any length arrive whole, many in a row, with ranks that are early and late") {
+    for (const std::string& error : run_ranks(4, 20, [](Transport& transport) {
+             for (std::size_t count : {0, 1, 7, 8, 9, 4096, 3'000'001, 0, 5}) {
+                 if (static_cast<int>(count % 4) == transport.rank()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+                 share(transport, count);
+             }
+         })) {
+        CHECK_MESSAGE(error.empty(), error);
+    }
+}
+
+TEST_CASE("ranks that disagree on a size end with both sizes") {
+    std::vector<std::string> errors = run_ranks(2, 20, [](Transport& transport) { share(transport, transport.rank() == 0 ? 5 : 9); });
+    CHECK_MESSAGE(says(errors[0], "[share] ranks disagree: rank 1 sends 9 bytes, rank 0 expects 5"), errors[0]);
+    // Rank 0 may have left before rank 1 looked.
+    CHECK_FALSE(errors[1].empty());
+}
+
+TEST_CASE("a rank that ends is named by all others at once") {
+    Clock::time_point begin = Clock::now();
+    std::vector<std::string> errors = run_ranks(3, 60, [](Transport& transport) {
+        share(transport, 3);
+        if (transport.rank() == 1) return;
+        share(transport, 1'000'000);
+    });
+    CHECK(std::chrono::duration<double>(Clock::now() - begin).count() < 5);
+    CHECK(errors[1].empty());
+    for (int rank : {0, 2}) CHECK_MESSAGE(says(errors[static_cast<std::size_t>(rank)], "died"), errors[static_cast<std::size_t>(rank)]);
+    CHECK((says(errors[0], "[share] rank 1 died (process ") || says(errors[2], "[share] rank 1 died (process ")));
+}
+
+TEST_CASE("a rank that hangs is named after the patience, which counts from the last byte: a slow one is none") {
+    std::vector<std::string> errors = run_ranks(2, 0.5, [](Transport& transport) {
+        for (int i = 0; i < 4; ++i) {
+            if (transport.rank() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(300));
+            share(transport, 100);
+        }
+        if (transport.rank() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+        share(transport, 100);
+    });
+    CHECK_MESSAGE(says(errors[0], "gave rank 0 no answer for 0.5 s; hint: --rank-timeout"), errors[0]);
+    CHECK_MESSAGE(says(errors[0], "rank 1 (process "), errors[0]);
+}
+
+TEST_CASE("a rank that gives up says which rank it lost, and the others name that one") {
+    TemporaryFolder folder;
+    // Rank 2 is silent; rank 1 has less patience than rank 0, and gives up first.
+    std::vector<pid_t> children;
+    for (int rank : {1, 2}) {
+        pid_t child = fork();
+        if (child == 0) {
+            std::unique_ptr<Transport> transport = tcp_transport(in_folder(folder, rank, 3), 0.3);
+            if (rank == 2) {
+                usleep(3'000'000);
+                _exit(0);
+            }
+            try {
+                share(*transport, 100'000);
+            } catch (const RankLost&) { transport->abandon(7); }
+            _exit(0);
+        }
+        children.push_back(child);
+    }
+    std::unique_ptr<Transport> transport = tcp_transport(in_folder(folder, 0, 3), 20);
+    Clock::time_point begin = Clock::now();
+    CHECK_THROWS_WITH_AS(share(*transport, 100'000), doctest::Contains("[share] rank 1 lost rank 2, which died or hung, and gave up"),
+                         RankLost);
+    CHECK(std::chrono::duration<double>(Clock::now() - begin).count() < 2);
+    transport.reset();
+    int status = 0;
+    waitpid(children[0], &status, 0);
+    CHECK(WEXITSTATUS(status) == 7);
+    kill(children[1], SIGKILL);
+    waitpid(children[1], &status, 0);
+}

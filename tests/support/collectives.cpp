@@ -1,0 +1,82 @@
+#include "tests/support/collectives.h"
+
+#include "engine/comm/rank_subset.h"
+#include "engine/tensor/transfer.h"
+
+#include <cmath>
+
+#include <doctest/doctest.h>
+
+namespace tests {
+
+using namespace engine;
+
+std::vector<double> collected(Communicator& communicator) {
+    Exec exec{.communicator = &communicator};
+    std::vector<double> all;
+    auto keep = [&](const Tensor& tensor) {
+        std::vector<double> values = to_host<double>(exec, tensor);
+        all.insert(all.end(), values.begin(), values.end());
+    };
+    for (Dtype dtype : {Dtype::f32, Dtype::f64, Dtype::bf16}) {
+        for (const Shape& shape : {Shape{1}, Shape{7}, Shape{3, 13}, Shape{5, 1}, Shape{300'007}}) {
+            std::vector<double> values(static_cast<std::size_t>(shape.elements()));
+            for (std::size_t i = 0; i < values.size(); ++i) {
+                values[i] = std::sin(static_cast<double>(i) + 0.3) * std::exp(static_cast<double>(communicator.rank()));
+            }
+            Tensor sum = from_host(exec, shape, dtype, values);
+            communicator.tree_sum(exec, sum);
+            keep(sum);
+        }
+    }
+    for (Size columns : {1, 4, 13}) {
+        Tensor whole(exec, {2 * communicator.size(), columns}, Dtype::i32);
+        communicator.all_gather(exec, whole,
+                                from_host(exec, {2, columns}, Dtype::i32,
+                                          std::vector<std::int32_t>(static_cast<std::size_t>(2 * columns), communicator.rank())));
+        keep(whole);
+    }
+    // Another number of rows from every rank to every other, none to the next one.
+    std::vector<Tensor> sends, receives;
+    auto rows = [&](int from, int to) { return (to - from + communicator.size()) % communicator.size() == 1 ? 0 : 1 + 2 * from + to; };
+    for (int r = 0; r < communicator.size(); ++r) {
+        auto tensor = [&](int count, double value) {
+            return count > 0 ? from_host(exec, {count, 9}, Dtype::f32, std::vector<double>(static_cast<std::size_t>(9 * count), value))
+                             : Tensor();
+        };
+        sends.push_back(tensor(rows(communicator.rank(), r), 10 * communicator.rank() + r));
+        receives.push_back(tensor(rows(r, communicator.rank()), -1));
+    }
+    communicator.exchange(exec, "exchange", sends, receives);
+    for (int r = 0; r < communicator.size(); ++r) {
+        if (!receives[static_cast<std::size_t>(r)].defined()) continue;
+        CHECK(to_host<double>(exec, receives[static_cast<std::size_t>(r)]) ==
+              std::vector<double>(static_cast<std::size_t>(9 * rows(r, communicator.rank())), 10 * r + communicator.rank()));
+    }
+    if (communicator.size() % 2 == 0) {
+        int first = communicator.rank() % 2;
+        std::vector<int> members;
+        for (int r = first; r < communicator.size(); r += 2) members.push_back(r);
+        RankSubset every_second(communicator, members);
+        CHECK(every_second.rank() == communicator.rank() / 2);
+        Tensor sum = from_host(exec, {1001}, Dtype::f32, std::vector<double>(1001, 1 << communicator.rank()));
+        exec.communicator = &every_second;
+        every_second.tree_sum(exec, sum);
+        exec.communicator = &communicator;
+        CHECK(to_host<double>(exec, sum) == std::vector<double>(1001, ((1 << communicator.size()) - 1) / 3 << first));
+    }
+    for (int r = 0; r < communicator.size(); ++r) all.push_back(communicator.any(communicator.rank() == r));
+    all.push_back(communicator.any(false));
+    return all;
+}
+
+std::vector<double> collected_by_virtual_ranks(int ranks) {
+    std::vector<double> result;
+    run_virtual_ranks(ranks, [&](Communicator& communicator) {
+        std::vector<double> own = collected(communicator);
+        if (communicator.rank() == 0) result = own;
+    });
+    return result;
+}
+
+}  // namespace tests
