@@ -11,6 +11,7 @@ namespace {
 
 struct LaunchArguments {
     int ranks = 0;
+    std::string over;
     std::vector<std::string> words;
 };
 
@@ -21,11 +22,12 @@ int run_launch(const LaunchArguments& arguments) {
         throw engine::UsageError(
             "[usage] launch starts trainings: expected `launch --ranks N -- train …`, or `-- bench comm …`; hint: moegrad train --help");
     }
-    engine::expect(
-        engine::mpi_is_built(), "launch",
-        "this program was built without MPI; hint: install libopenmpi-dev and openmpi-bin (tools/install ranks), then configure and "
-        "build again; --set parallel.ranks=N runs virtual ranks");
-    return run_ranks(arguments.ranks, arguments.words);
+    bool mpi = engine::mpi_is_built() && mpirun_is_here();
+    engine::expect(mpi || arguments.over != "mpi", "launch",
+                   "there is no MPI, in this program or on this machine; hint: tools/install ranks, then configure and build again, or "
+                   "leave --over to this program");
+    return mpi && arguments.over != "tcp" ? run_ranks_by_mpi(arguments.ranks, arguments.words)
+                                          : run_ranks_by_tcp(arguments.ranks, arguments.words);
 }
 
 }  // namespace
@@ -33,6 +35,8 @@ int run_launch(const LaunchArguments& arguments) {
 std::function<int()> add_launch(CLI::App& app) {
     auto arguments = std::make_shared<LaunchArguments>();
     app.add_option("--ranks", arguments->ranks, "ranks on this machine")->required()->check(CLI::Range(1, 1024));
+    app.add_option("--over", arguments->over, "how they speak: mpi or tcp (default: mpi where there is one)")
+        ->check(CLI::IsMember({"mpi", "tcp"}));
     app.add_option("words", arguments->words, "after --: train or bench comm, and its options");
     app.positionals_at_end();
     return [arguments] { return run_launch(*arguments); };

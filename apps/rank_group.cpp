@@ -1,6 +1,7 @@
 #include "apps/rank_group.h"
 
 #include "apps/command.h"
+#include "apps/rank_meeting.h"
 #include "apps/training_run.h"
 #include "engine/tensor/transfer.h"
 
@@ -58,11 +59,22 @@ RankGroup::RankGroup(std::unique_ptr<Transport> transport) : transport_(std::mov
 
 std::unique_ptr<RankGroup> RankGroup::join(const RankEnvironment& environment, double patience) {
     if (environment.size == 1) return {};
-    std::unique_ptr<RankGroup> group(new RankGroup(mpi_transport(patience)));
+    expect(environment.meeting || environment.by_mpi, "ranks", "{} started rank {} of {}, but nothing says where they meet; hint: {}",
+           environment.launcher, environment.rank, environment.size, environment.hint);
+    std::unique_ptr<Transport> transport;
+    if (environment.meeting) {
+        TcpMeeting meeting = *environment.meeting;
+        meeting.seconds = patience;
+        transport = tcp_transport(meeting, patience);
+    } else {
+        transport = mpi_transport(patience);
+    }
+    std::unique_ptr<RankGroup> group(new RankGroup(std::move(transport)));
     expect(group->size() == environment.size, "ranks",
            "{} started {} ranks, but MPI sees {}: this is rank {}; hint: start with mpirun, srun --mpi=pmix or moegrad launch",
            environment.launcher, environment.size, group->size(), environment.rank);
-    if (group->is_first()) fmt::print(stderr, "{} ranks, started by {}\n", group->size(), environment.launcher);
+    std::string way = environment.meeting ? fmt::format("meeting over TCP at {}", told_place(*environment.meeting)) : "speaking MPI";
+    if (group->is_first()) fmt::print(stderr, "{} ranks, started by {}, {}\n", group->size(), environment.launcher, way);
     return group;
 }
 

@@ -19,6 +19,7 @@ struct TrainArguments {
     std::optional<std::int64_t> stop_at;
     double rank_timeout = 600;
     std::int64_t check_ranks = 0;
+    RankOptions rank;
     bool dry_run = false, print_config = false;
 };
 
@@ -56,7 +57,7 @@ void set_ranks(Config& config, const RankEnvironment& environment) {
 int run_train(const TrainArguments& arguments) {
     Config config = load_config(arguments.config);
     for (const std::string& setting : arguments.settings) set_config(config, setting);
-    RankEnvironment environment = rank_environment();
+    RankEnvironment environment = rank_environment(arguments.rank);
     set_ranks(config, environment);
     if (arguments.print_config) {
         std::cout << config_text(config) << std::flush;
@@ -100,6 +101,11 @@ std::function<int()> add_train(CLI::App& app) {
         ->check(CLI::Range(1.0, 86400.0));
     app.add_option("--check-ranks", arguments->check_ranks, "compare a hash of the ranks' weights every so many steps (default: never)")
         ->check(CLI::PositiveNumber);
+    app.add_option("--rank", arguments->rank.rank, "without a launcher: this process' rank")->check(CLI::NonNegativeNumber);
+    app.add_option("--world", arguments->rank.world, "how many ranks there are")->check(CLI::PositiveNumber);
+    app.add_option("--local-rank", arguments->rank.local_rank, "the rank among those of its machine: its GPU")
+        ->check(CLI::NonNegativeNumber);
+    app.add_option("--init", arguments->rank.init, "where the ranks meet: tcp://HOST:PORT of rank 0, or file://FOLDER that all see");
     app.footer("Keys of the configuration:\n" + config_help());
     return [arguments] { return run_train(*arguments); };
 }

@@ -17,33 +17,37 @@ constexpr const char* kDense = "method = \"dense\"\nhidden = 20\n";
 constexpr const char* kPkm = "method = \"pkm\"\nsub_keys = 5\nheads = 2\nk = 3\nquery_size = 6\nquery_norm = \"batch\"\n";
 constexpr const char* kPeer = "method = \"peer\"\nsub_keys = 5\nheads = 2\nk = 3\nquery_size = 6\nquery_norm = \"batch\"\n";
 
-ProgramResult launch(int ranks, const Arguments& words) { return RunningProgram(on_ranks(ranks, words)).wait(); }
+ProgramResult launch(int ranks, const Arguments& words, const std::string& over) {
+    return RunningProgram(on_ranks(ranks, words, over)).wait();
+}
 
 // Loss, weights, moments, memory and routing at 2 and 4 ranks against 1; then a run that changes its ranks on the way.
 void check_any_number_of_ranks(const SmallRuns& runs) {
     REQUIRE(run_program(runs.train("one")).code == 0);
-    for (int ranks : {2, 4}) {
-        CAPTURE(ranks);
-        std::string out = "ranks-" + std::to_string(ranks);
-        ProgramResult result = launch(ranks, runs.train(out));
-        CHECK_MESSAGE(result.code == 0, result.errors);
+    for (const std::string& over : ways_to_launch()) {
+        CAPTURE(over);
+        for (int ranks : {2, 4}) {
+            CAPTURE(ranks);
+            std::string out = over + std::to_string(ranks);
+            ProgramResult result = launch(ranks, runs.train(out), over);
+            CHECK_MESSAGE(result.code == 0, result.errors);
+            check_equal_runs(runs / "one", runs / out);
+        }
+        std::string out = "changing-" + over;
+        CHECK(launch(4, runs.train(out, {"--stop-at=4"}), over).code == 75);
+        CHECK(run_program(runs.train(out, {"--stop-at=7"})).code == 75);
+        CHECK(launch(2, runs.train(out), over).code == 0);
         check_equal_runs(runs / "one", runs / out);
     }
-    CHECK(launch(4, runs.train("changing", {"--stop-at=4"})).code == 75);
-    CHECK(run_program(runs.train("changing", {"--stop-at=7"})).code == 75);
-    CHECK(launch(2, runs.train("changing")).code == 0);
-    check_equal_runs(runs / "one", runs / "changing");
 }
 
 }  // namespace
 
-TEST_CASE("a sigma-moe model trains to equal bits on 1, 2 and 4 MPI ranks, and goes on at another number") {
-    if (!can_run_ranks()) return;
+TEST_CASE("a sigma-moe model trains to equal bits on 1, 2 and 4 ranks over TCP and MPI, and goes on at another number") {
     check_any_number_of_ranks(SmallRuns());
 }
 
-TEST_CASE("dense, pkm and peer models train to equal bits on 1, 2 and 4 MPI ranks, and go on at another number") {
-    if (!can_run_ranks()) return;
+TEST_CASE("dense, pkm and peer models train to equal bits on 1, 2 and 4 ranks over TCP and MPI, and go on at another number") {
     for (const char* method : {kDense, kPkm, kPeer}) {
         CAPTURE(method);
         SmallRuns runs;
@@ -52,30 +56,43 @@ TEST_CASE("dense, pkm and peer models train to equal bits on 1, 2 and 4 MPI rank
     }
 }
 
-TEST_CASE("3 MPI ranks share 8 micro-shards, the optimizer's state cut, and 2 go on with the bits of one") {
-    if (!can_run_ranks()) return;
+TEST_CASE("3 ranks share 8 micro-shards, the optimizer's state cut, and 2 go on with the bits of one") {
     SmallRuns runs;
     const Arguments settings{"train.micro_batch=1", "parallel.zero=1"}, stopping{"train.micro_batch=1", "parallel.zero=1", "--stop-at=5"};
     REQUIRE(run_program(runs.train("one", settings)).code == 0);
-    ProgramResult result = launch(3, runs.train("many", stopping));
-    INFO(result.errors);
-    CHECK(result.code == 75);
-    CHECK(launch(2, runs.train("many", settings)).code == 0);
-    check_equal_runs(runs / "one", runs / "many");
+    for (const std::string& over : ways_to_launch()) {
+        ProgramResult result = launch(3, runs.train(over, stopping), over);
+        INFO(result.errors);
+        CHECK(result.code == 75);
+        CHECK(launch(2, runs.train(over, settings), over).code == 0);
+        check_equal_runs(runs / "one", runs / over);
+    }
 }
 
-TEST_CASE("3 and 8 MPI ranks train to the bits of one where the micro-shards can be shared so") {
-    if (!can_run_ranks()) return;
+TEST_CASE("3 and 8 ranks train to the bits of one where the micro-shards can be shared so") {
     SmallRuns runs;
     for (auto [ranks, batch] : {std::pair{3, 6}, std::pair{8, 8}}) {
         Arguments settings{"train.micro_batch=1", "train.batch=" + std::to_string(batch)};
         if (ranks == 3) settings.front() = "train.micro_batch=2";
         std::string name = std::to_string(ranks);
         REQUIRE(run_program(runs.train("one-" + name, settings)).code == 0);
-        ProgramResult result = launch(ranks, runs.train("ranks-" + name, settings));
-        CHECK_MESSAGE(result.code == 0, result.errors);
-        check_equal_runs(runs / ("one-" + name), runs / ("ranks-" + name));
+        for (const std::string& over : ways_to_launch()) {
+            ProgramResult result = launch(ranks, runs.train(over + name, settings), over);
+            CHECK_MESSAGE(result.code == 0, result.errors);
+            check_equal_runs(runs / ("one-" + name), runs / (over + name));
+        }
     }
+}
+
+TEST_CASE("without mpirun in the PATH, launch starts ranks that meet over TCP") {
+    SmallRuns runs;
+    Arguments words = runs.train("run");
+    words.insert(words.begin(), {"launch", "--ranks", "2", "--"});
+    ProgramResult result = RunningProgram(words, {"PATH=/nowhere"}).wait();
+    CHECK(result.code == 0);
+    CHECK_MESSAGE(result.errors.find("2 ranks, started by --rank, meeting over TCP at ") != std::string::npos, result.errors);
+    words.insert(words.begin() + 1, {"--over", "mpi"});
+    CHECK(RunningProgram(words, {"PATH=/nowhere"}).wait().code == 1);
 }
 
 TEST_CASE("what cannot be launched is refused in one line") {
@@ -113,20 +130,20 @@ TEST_CASE("ranks of different configurations, data or programs do not begin") {
 }
 
 TEST_CASE("signals to launch end all ranks with everything saved and code 75") {
-    if (!can_run_ranks()) return;
     SmallRuns runs;
     Arguments settings{"train.steps=100000", "train.save_every=0", "train.eval_every=0", "train.log_every=1"};
-    int number = 0;
-    for (int signal : {SIGTERM, SIGINT, SIGUSR1}) {
-        std::string out = "run-" + std::to_string(++number);
-        RunningProgram launched(on_ranks(2, runs.train(out, settings)));
-        for (int i = 0; i < 3000 && !std::filesystem::exists(runs / (out + "/metrics.jsonl")); ++i) usleep(10'000);
-        usleep(100'000);
-        launched.send(signal);
-        ProgramResult result = launched.wait();
-        CHECK_MESSAGE(result.code == 75, result.errors);
-        std::string latest;
-        std::ifstream(runs / (out + "/latest")) >> latest;
-        CHECK(std::filesystem::exists(runs / (out + "/checkpoints/" + latest) / "model.safetensors"));
+    for (const std::string& over : ways_to_launch()) {
+        for (int signal : {SIGTERM, SIGINT, SIGUSR1}) {
+            std::string out = over + std::to_string(signal);
+            RunningProgram launched(on_ranks(2, runs.train(out, settings), over));
+            for (int i = 0; i < 3000 && !std::filesystem::exists(runs / (out + "/metrics.jsonl")); ++i) usleep(10'000);
+            usleep(100'000);
+            launched.send(signal);
+            ProgramResult result = launched.wait();
+            CHECK_MESSAGE(result.code == 75, result.errors);
+            std::string latest;
+            std::ifstream(runs / (out + "/latest")) >> latest;
+            CHECK(std::filesystem::exists(runs / (out + "/checkpoints/" + latest) / "model.safetensors"));
+        }
     }
 }

@@ -28,10 +28,11 @@ int process_of(const fs::path& folder, int rank) {
         if (number.find_first_not_of("0123456789") != std::string::npos) continue;
         std::string words = bytes_of(entry.path() / "cmdline");
         if (words.find(folder.string()) == std::string::npos) continue;
-        if (('\0' + bytes_of(entry.path() / "environ"))
-                .find(std::string(1, '\0') + "OMPI_COMM_WORLD_RANK=" + std::to_string(rank) + '\0') != std::string::npos) {
-            return std::stoi(number);
-        }
+        using namespace std::string_literals;
+        std::string name = std::to_string(rank) + '\0';
+        bool under_mpirun = ('\0' + bytes_of(entry.path() / "environ")).find("\0OMPI_COMM_WORLD_RANK="s + name) != std::string::npos;
+        bool by_itself = words.find("\0--rank\0"s + name) != std::string::npos;
+        if (under_mpirun || by_itself) return std::stoi(number);
     }
     return 0;
 }
@@ -42,8 +43,9 @@ struct LongRun {
     std::string out;
     RunningProgram program;
 
-    LongRun(SmallRuns& r, const std::string& name, int ranks, Arguments settings, const Arguments& environment = {})
-        : runs(r), out(name), program(on_ranks(ranks, r.train(name, long_one(std::move(settings)))), environment) {
+    LongRun(SmallRuns& r, const std::string& name, int ranks, const std::string& over, Arguments settings,
+            const Arguments& environment = {})
+        : runs(r), out(name), program(on_ranks(ranks, r.train(name, long_one(std::move(settings))), over), environment) {
         for (int i = 0; i < 3000 && !fs::exists(runs / (out + "/metrics.jsonl")); ++i) usleep(10'000);
     }
     static Arguments long_one(Arguments settings) {
@@ -66,74 +68,86 @@ bool says(const ProgramResult& result, const std::string& words) { return result
 }  // namespace
 
 TEST_CASE("where a rank dies the others leave within 5 seconds and name rank, collective and step") {
-    if (!can_run_ranks()) return;
     SmallRuns runs;
-    for (auto [ranks, victim] : {std::pair{2, 1}, std::pair{2, 0}, std::pair{4, 2}}) {
-        CAPTURE(victim);
-        LongRun run(runs, "run-" + std::to_string(ranks) + std::to_string(victim), ranks, {});
-        run.signal_rank(victim, SIGKILL);
-        Clock::time_point begin = Clock::now();
-        ProgramResult result = run.program.wait();
-        CHECK(seconds_since(begin) < 5);
-        CHECK(result.code == 1);
-        CHECK_MESSAGE(says(result, "rank " + std::to_string(victim) + " died"), result.errors);
-        CHECK_MESSAGE(says(result, "(at step "), result.errors);
+    for (const std::string& over : ways_to_launch()) {
+        for (auto [ranks, victim] : {std::pair{2, 1}, std::pair{2, 0}, std::pair{4, 2}}) {
+            CAPTURE(over);
+            CAPTURE(victim);
+            LongRun run(runs, over + std::to_string(ranks) + std::to_string(victim), ranks, over, {});
+            run.signal_rank(victim, SIGKILL);
+            Clock::time_point begin = Clock::now();
+            ProgramResult result = run.program.wait();
+            CHECK(seconds_since(begin) < 5);
+            CHECK(result.code == 1);
+            CHECK_MESSAGE(says(result, "rank " + std::to_string(victim) + " died"), result.errors);
+            CHECK_MESSAGE(says(result, "(at step "), result.errors);
+        }
     }
 }
 
 TEST_CASE("a rank that hangs is named after --rank-timeout, and all end") {
-    if (!can_run_ranks()) return;
     SmallRuns runs;
-    LongRun run(runs, "run", 2, {"--rank-timeout=1"});
-    run.signal_rank(1, SIGSTOP);
-    Clock::time_point begin = Clock::now();
-    ProgramResult result = run.program.wait();
-    CHECK(seconds_since(begin) < 6);
-    CHECK(result.code == 1);
-    CHECK_MESSAGE(says(result, "gave rank 0 no answer for 1 s"), result.errors);
+    for (const std::string& over : ways_to_launch()) {
+        for (int victim : {0, 1}) {
+            CAPTURE(over);
+            LongRun run(runs, over + std::to_string(victim), 2, over, {"--rank-timeout=1"});
+            run.signal_rank(victim, SIGSTOP);
+            Clock::time_point begin = Clock::now();
+            ProgramResult result = run.program.wait();
+            CHECK(seconds_since(begin) < 6);
+            CHECK(result.code == 1);
+            CHECK_MESSAGE(says(result, "] rank " + std::to_string(victim) + " (process "), result.errors);
+            CHECK_MESSAGE(says(result, "gave rank " + std::to_string(1 - victim) + " no answer for 1 s"), result.errors);
+        }
+    }
 }
 
 TEST_CASE("a weight that is no number on one rank ends all ranks alike") {
-    if (!can_run_ranks()) return;
     SmallRuns runs;
-    LongRun run(runs, "run", 2, {}, {"MOEGRAD_FAULT=1:7:nan"});
-    ProgramResult result = run.program.wait();
-    CHECK(result.code == 1);
-    CHECK_MESSAGE(says(result, "[train] the loss is not finite at step 8"), result.errors);
+    for (const std::string& over : ways_to_launch()) {
+        LongRun run(runs, over, 2, over, {}, {"MOEGRAD_FAULT=1:7:nan"});
+        ProgramResult result = run.program.wait();
+        CHECK(result.code == 1);
+        CHECK_MESSAGE(says(result, "[train] the loss is not finite at step 8"), result.errors);
+    }
 }
 
 TEST_CASE("one flipped bit of one rank's weights is found by the next --check-ranks, which names the rank") {
-    if (!can_run_ranks()) return;
     SmallRuns runs;
-    LongRun run(runs, "run", 4, {"--check-ranks=5"}, {"MOEGRAD_FAULT=2:7:flip"});
-    ProgramResult result = run.program.wait();
-    CHECK(result.code == 1);
-    CHECK_MESSAGE(says(result, "[ranks] weights differ at step 10: rank 2 has "), result.errors);
-    ProgramResult equal = RunningProgram(on_ranks(2, runs.train("equal", {"--check-ranks=1"}))).wait();
+    for (const std::string& over : ways_to_launch()) {
+        LongRun run(runs, over, 4, over, {"--check-ranks=5"}, {"MOEGRAD_FAULT=2:7:flip"});
+        ProgramResult result = run.program.wait();
+        CHECK(result.code == 1);
+        CHECK_MESSAGE(says(result, "[ranks] weights differ at step 10: rank 2 has "), result.errors);
+    }
+    ProgramResult equal = RunningProgram(on_ranks(2, runs.train("equal", {"--check-ranks=1"}), "tcp")).wait();
     CHECK_MESSAGE(equal.code == 0, equal.errors);
 }
 
 TEST_CASE("runs whose ranks are killed at random moments end in the bits of an undisturbed run") {
-    if (!can_run_ranks()) return;
     SmallRuns runs;
     Arguments settings{"train.save_every=20", "train.eval_every=0", "train.steps=400", "train.schedule_steps=300", "train.log_every=10"};
     REQUIRE(run_program(runs.train("whole", settings)).code == 0);
-    int kills = 0;
-    for (std::uint64_t life = 0; life < 5; ++life) {
-        int ranks = life % 2 == 0 ? 2 : 4;
-        RunningProgram program(on_ranks(ranks, runs.train("killed", settings)));
-        int victim = static_cast<int>(engine::random_bits(23, 0, 1, life) % static_cast<std::uint64_t>(ranks)), process = 0;
-        for (int i = 0; i < 500 && process == 0; ++i) {
-            process = process_of(runs / "killed", victim);
-            usleep(10'000);
+    for (const std::string& over : ways_to_launch()) {
+        CAPTURE(over);
+        std::string out = "killed-" + over;
+        int kills = 0;
+        for (std::uint64_t life = 0; life < 5; ++life) {
+            int ranks = life % 2 == 0 ? 2 : 4;
+            RunningProgram program(on_ranks(ranks, runs.train(out, settings), over));
+            int victim = static_cast<int>(engine::random_bits(23, 0, 1, life) % static_cast<std::uint64_t>(ranks)), process = 0;
+            for (int i = 0; i < 500 && process == 0; ++i) {
+                process = process_of(runs / out, victim);
+                usleep(10'000);
+            }
+            usleep(static_cast<useconds_t>(600'000 * engine::to_uniform(engine::random_bits(23, 0, 2, life))));
+            if (process > 0 && kill(process, SIGKILL) == 0) ++kills;
+            program.wait();
         }
-        usleep(static_cast<useconds_t>(600'000 * engine::to_uniform(engine::random_bits(23, 0, 2, life))));
-        if (process > 0 && kill(process, SIGKILL) == 0) ++kills;
-        program.wait();
+        CHECK(kills > 2);
+        ProgramResult last = RunningProgram(on_ranks(2, runs.train(out, settings), over)).wait();
+        CHECK_MESSAGE(last.code == 0, last.errors);
+        CHECK(metrics_of(runs / "whole") == metrics_of(runs / out));
+        CHECK(tensors_of(runs / "whole/checkpoints/step-400") == tensors_of(runs / out / "checkpoints/step-400"));
     }
-    CHECK(kills > 2);
-    ProgramResult last = RunningProgram(on_ranks(2, runs.train("killed", settings))).wait();
-    CHECK_MESSAGE(last.code == 0, last.errors);
-    CHECK(metrics_of(runs / "whole") == metrics_of(runs / "killed"));
-    CHECK(tensors_of(runs / "whole/checkpoints/step-400") == tensors_of(runs / "killed/checkpoints/step-400"));
 }
