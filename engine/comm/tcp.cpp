@@ -38,6 +38,7 @@ struct Peer {
     Flow out, in;
     Clock::time_point moved;  // the last byte, either way
     bool ended = false;       // the link
+    bool knows = false;       // this rank's last word
     bool ahead = false;       // in the next exchange already, or at its end
     bool is_done() const { return out.left() == 0 && in.left() == 0; }
 };
@@ -83,14 +84,8 @@ class Tcp final : public Transport {
         }
     }
 
-    // Says a last word to those who can still hear it: they name the rank that was lost, not this one.
     [[noreturn]] void abandon(int code) override {
-        std::uint64_t word = kGivesUp + static_cast<std::uint64_t>(lost_ + 1);
-        for (int r = 0; r < size(); ++r) {
-            const Peer& peer = peers_[index(r)];
-            bool between = peer.out.left() == 0 || peer.out.done == 0;
-            if (r != rank_ && between) send(peer.link.number(), &word, sizeof word, MSG_NOSIGNAL | MSG_DONTWAIT);
-        }
+        say_last_word();
         std::fflush(nullptr);
         _exit(code);
     }
@@ -119,8 +114,8 @@ class Tcp final : public Transport {
             if (r == rank_) continue;
             if (peer.is_done() || peer.ended) listen_for_end(collective, r);
             if (peer.is_done()) continue;
-            if (peer.ended) lose(collective, r, sends, receives, "died");
-            if (now - peer.moved > std::chrono::duration<double>(patience_)) lose(collective, r, sends, receives, "");
+            bool late = now - peer.moved > std::chrono::duration<double>(patience_);
+            if (peer.ended || late) lose(collective, r, sends, receives, peer.ended);
         }
         return all;
     }
@@ -171,43 +166,76 @@ class Tcp final : public Transport {
 
     // A peer that is through, or whose link has ended, may have said a last word since.
     void listen_for_end(std::string_view collective, int rank) {
-        Peer& peer = peers_[index(rank)];
-        if (peer.ahead || peer.in.left() > 0) return;
+        if (std::uint64_t word = last_word_of(peers_[index(rank)]); word != 0) gave_up(collective, rank, word);
+    }
+    // 0: none yet.
+    static std::uint64_t last_word_of(Peer& peer) {
+        if (peer.in.gives_up()) return peer.in.length;
+        if (peer.ahead || peer.in.left() > 0) return 0;
         std::uint64_t word = 0;
         ssize_t seen = recv(peer.link.number(), &word, sizeof word, MSG_PEEK | MSG_DONTWAIT);
-        if (seen == sizeof word && word >= kGivesUp) gave_up(collective, rank, word);
+        if (seen == sizeof word && word >= kGivesUp) return word;
         peer.ahead = seen == 0 || seen == sizeof word;
+        return 0;
+    }
+    // To those that are between two messages: which rank was lost, so that they name that one and not this.
+    void say_last_word() {
+        std::uint64_t word = kGivesUp + static_cast<std::uint64_t>(lost_ + 1);
+        for (int r = 0; r < size(); ++r) {
+            Peer& peer = peers_[index(r)];
+            bool between = peer.out.left() == 0 || peer.out.done == 0;
+            if (r == rank_ || !between || std::exchange(peer.knows, true)) continue;
+            send(peer.link.number(), &word, sizeof word, MSG_NOSIGNAL | MSG_DONTWAIT);
+        }
     }
 
     std::string told(int rank) const {
         const Peer& peer = peers_[index(rank)];
-        return fmt::format("(process {} at {})", peer.place.process, peer.link.peer());
+        return fmt::format("rank {} (process {} at {})", rank, peer.place.process, peer.link.peer());
     }
+    static int lost_by(std::uint64_t word) { return static_cast<int>(word - kGivesUp) - 1; }
     [[noreturn]] void gave_up(std::string_view collective, int by, std::uint64_t word) {
-        int which = static_cast<int>(word - kGivesUp) - 1;
+        int which = lost_by(word);
         lost_ = which >= 0 ? which : by;
-        if (which >= 0) throw RankLost(fmt::format("[{}] rank {} lost rank {}, which died or hung, and gave up", collective, by, which));
-        throw RankLost(fmt::format("[{}] rank {} {} gave up, with an error of its own", collective, by, told(by)));
+        if (which < 0) throw RankLost(fmt::format("[{}] {} gave up, with an error of its own", collective, told(by)));
+        if (which != rank_)
+            throw RankLost(fmt::format("[{}] {} lost rank {}, which died or hung, and gave up", collective, told(by), which));
+        // This one is well. It was late because it waits itself, or had much to do.
+        Peer* longest = nullptr;
+        for (Peer& peer : peers_) {
+            bool waits = &peer != &peers_[index(rank_)] && &peer != &peers_[index(by)] && !peer.is_done();
+            if (waits && (longest == nullptr || peer.moved < longest->moved)) longest = &peer;
+        }
+        if (longest == nullptr) {
+            throw RankLost(fmt::format("[{}] {} waits no longer for rank {}, this one; hint: --rank-timeout sets how long to wait",
+                                       collective, told(by), rank_));
+        }
+        lost_ = static_cast<int>(longest - peers_.data());
+        say_last_word();
+        throw RankLost(
+            fmt::format("[{}] {} gave rank {} no answer, for which {} waits no longer", collective, told(lost_), rank_, told(by)));
     }
-    // Those that are well get their whole messages first, so that they hear the last word.
+    // Those that are well get their whole messages first, so that they hear the last word. The lost one may itself have lost another.
     [[noreturn]] void lose(std::string_view collective, int rank, const std::vector<Send>& sends, const std::vector<Receive>& receives,
-                           std::string_view how) {
+                           bool died) {
         lost_ = rank;
-        std::string text = how.empty()
-                               ? fmt::format("[{}] rank {} {} gave rank {} no answer for {} s; hint: --rank-timeout sets how long to wait",
-                                             collective, rank, told(rank), rank_, patience_)
-                               : fmt::format("[{}] rank {} {} {} while rank {} waited for it", collective, rank, how, told(rank), rank_);
-        for (Deadline soon(0.3); !soon.is_over();) {
-            bool all = true;
+        std::string text = died ? fmt::format("[{}] rank {} died (process {} at {}) while rank {} waited for it", collective, rank,
+                                              peers_[index(rank)].place.process, peers_[index(rank)].link.peer(), rank_)
+                                : fmt::format("[{}] {} gave rank {} no answer for {} s; hint: --rank-timeout sets how long to wait",
+                                              collective, told(rank), rank_, patience_);
+        bool through = false;
+        for (Deadline soon(0.3); !soon.is_over() && !(through && died); usleep(1000)) {
+            through = true;
             for (int r = 0; r < size(); ++r) {
                 Peer& peer = peers_[index(r)];
-                if (r == rank_ || r == rank || peer.ended) continue;
+                if (r == rank_ || peer.ended) continue;
                 push(peer, sends[index(r)]);
                 pull(peer, receives[index(r)]);
-                all = all && (peer.is_done() || peer.ended);
+                through = through && (r == rank || peer.out.left() == 0);
             }
-            if (all) break;
-            usleep(1000);
+            say_last_word();
+            std::uint64_t word = last_word_of(peers_[index(rank)]);
+            if (word != 0 && lost_by(word) != rank_) gave_up(collective, rank, word);
         }
         throw RankLost(text);
     }

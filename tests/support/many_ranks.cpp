@@ -84,8 +84,9 @@ engine::TcpMeeting meeting_of_test() {
     return meeting;
 }
 
-RunningProgram::RunningProgram(const Arguments& words, const Arguments& environment) {
-    Arguments command{"/proc/self/exe", "program"};
+RunningProgram::RunningProgram(const Arguments& words, const Arguments& environment, const Arguments& before) {
+    Arguments command = before;
+    command.insert(command.end(), {std::filesystem::read_symlink("/proc/self/exe").string(), "program"});
     command.insert(command.end(), words.begin(), words.end());
     process_ = start(command, environment, folder_ / "errors");
 }

@@ -19,7 +19,8 @@ engine::TcpMeeting meeting_of_test();
 // A process of the program and what it says on stderr.
 class RunningProgram {
   public:
-    explicit RunningProgram(const Arguments& words, const Arguments& environment = {});
+    // `before`: a command that runs the program as its own last words.
+    explicit RunningProgram(const Arguments& words, const Arguments& environment = {}, const Arguments& before = {});
     ~RunningProgram();
     RunningProgram(const RunningProgram&) = delete;
     RunningProgram& operator=(const RunningProgram&) = delete;

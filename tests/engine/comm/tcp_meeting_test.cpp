@@ -119,7 +119,7 @@ TEST_CASE("without a rank 0, and at a host that is none, the others end in the m
     nowhere.host = "no-such-host.invalid";
     CHECK_FALSE(meet({nowhere})[0].error.empty());
     // An address of nobody: packets are lost, or a router says so.
-    nowhere.host = "192.0.2.1";
+    nowhere.host = "198.51.100.1";
     seconds = seconds_of([&] { ranks = meet({nowhere}); });
     CHECK(seconds < 2);
     CHECK_FALSE(ranks[0].error.empty());
@@ -131,7 +131,7 @@ TEST_CASE("a port that is taken, and an address of another machine, are refused 
     CHECK_MESSAGE(says(ranks[0], "cannot listen at 127.0.0.1"), ranks[0].error);
     CHECK_MESSAGE(says(ranks[0], "Address already in use"), ranks[0].error);
     TcpMeeting elsewhere = at_port(free_port(), 0, 2);
-    elsewhere.host = "192.0.2.1";
+    elsewhere.host = "198.51.100.1";
     ranks = meet({elsewhere});
     CHECK_MESSAGE(says(ranks[0], "Cannot assign requested address"), ranks[0].error);
 }
