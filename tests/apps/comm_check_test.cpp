@@ -18,6 +18,9 @@ class BrokenRanks final : public Communicator {
     BrokenRanks(Communicator& ranks, std::string broken, int victim) : ranks_(ranks), broken_(std::move(broken)), victim_(victim) {}
     int rank() const override { return ranks_.rank(); }
     int size() const override { return ranks_.size(); }
+    void exchange(Exec& exec, std::string_view collective, const std::vector<Tensor>& sends, const std::vector<Tensor>& receives) override {
+        ranks_.exchange(exec, collective, sends, receives);
+    }
     void all_gather(Exec& exec, const Tensor& whole, const Tensor& part) override {
         ranks_.all_gather(exec, whole, part);
         // Not what the checks themselves tell each other.
@@ -52,6 +55,9 @@ class OtherOrder final : public Communicator {
     explicit OtherOrder(Communicator& ranks) : ranks_(ranks) {}
     int rank() const override { return ranks_.rank(); }
     int size() const override { return ranks_.size(); }
+    void exchange(Exec& exec, std::string_view collective, const std::vector<Tensor>& sends, const std::vector<Tensor>& receives) override {
+        ranks_.exchange(exec, collective, sends, receives);
+    }
     void all_gather(Exec& exec, const Tensor& whole, const Tensor& part) override { ranks_.all_gather(exec, whole, part); }
     void tree_sum(Exec& exec, const Tensor& sum) override { ranks_.plain_sum(exec, sum); }
     void plain_sum(Exec& exec, const Tensor& sum) override { ranks_.plain_sum(exec, sum); }

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 using namespace tests;
 
@@ -59,7 +60,9 @@ TEST_CASE("ranks that are told their place train to the bits of one: by options,
         if (way == "file") return {at("file://" + (runs / "meet").string(), rank, 2), {}};
         if (way == "torchrun")
             return {{}, {"RANK=" + number, "WORLD_SIZE=2", "LOCAL_RANK=" + number, "MASTER_ADDR=localhost", "MASTER_PORT=" + port}};
-        return {{}, {"SLURM_PROCID=" + number, "SLURM_NTASKS=2", "SLURM_STEP_ID=0", "SLURM_JOB_ID=4711", "SLURM_JOB_NODELIST=localhost"}};
+        return {{},
+                {"SLURM_PROCID=" + number, "SLURM_NTASKS=2", "SLURM_STEP_ID=0", "SLURM_JOB_ID=" + std::to_string(getpid()),
+                 "SLURM_JOB_NODELIST=localhost"}};
     };
     for (auto [way, told] : {std::pair{"tcp", "2 ranks, started by --rank, meeting over TCP at 127.0.0.1:"},
                              {"file", "2 ranks, started by --rank, meeting over TCP at /"},
@@ -69,7 +72,7 @@ TEST_CASE("ranks that are told their place train to the bits of one: by options,
         std::vector<Started> ranks;
         for (int rank : {0, 1}) {
             auto [words, environment] = settings(way, rank);
-            ranks.push_back({with(runs.train(way), words), environment});
+            ranks.push_back({with(runs.train(way, {"--rank-timeout=20"}), words), environment});
         }
         std::vector<ProgramResult> results = run_all(ranks);
         check_ends(results, 0);
@@ -120,8 +123,8 @@ TEST_CASE("a place that is half told or contradicts a launcher's is refused befo
 TEST_CASE("ranks of different configurations that meet over TCP do not begin") {
     SmallRuns runs;
     std::string init = "tcp://127.0.0.1:" + free_port();
-    std::vector<ProgramResult> results =
-        run_all({{with(runs.train("run"), at(init, 0, 2)), {}}, {with(runs.train("run", {"train.lr=0.02"}), at(init, 1, 2)), {}}});
+    std::vector<ProgramResult> results = run_all({{with(runs.train("run", {"--rank-timeout=20"}), at(init, 0, 2)), {}},
+                                                  {with(runs.train("run", {"train.lr=0.02", "--rank-timeout=20"}), at(init, 1, 2)), {}}});
     check_ends(results, 1);
     CHECK_MESSAGE(says(results[0], "[ranks] ranks differ in their configuration: rank 0 has lr = 0.01, rank 1 has lr = 0.02"),
                   results[0].errors);
