@@ -1,6 +1,7 @@
 #include "engine/comm/transport.h"
 #include "tests/support/collectives.h"
 #include "tests/support/many_ranks.h"
+#include "tests/support/slow_link.h"
 
 #include <chrono>
 #include <functional>
@@ -34,20 +35,26 @@ void share(Transport& transport, std::size_t count) {
 }
 
 // Ranks as threads; what each threw, or nothing.
-std::vector<std::string> run_ranks(int size, double patience, const std::function<void(Transport&)>& body) {
-    TemporaryFolder folder;
+std::vector<std::string> run_ranks(int size, double patience, const std::function<TcpMeeting(int rank)>& place,
+                                   const std::function<void(Transport&)>& body) {
     std::vector<std::string> errors(static_cast<std::size_t>(size));
     std::vector<std::thread> ranks;
     for (int rank = 0; rank < size; ++rank) {
         ranks.emplace_back([&, rank] {
             try {
-                std::unique_ptr<Transport> transport = tcp_transport(in_folder(folder, rank, size), patience);
+                std::unique_ptr<Transport> transport = tcp_transport(place(rank), patience);
                 body(*transport);
             } catch (const std::exception& error) { errors[static_cast<std::size_t>(rank)] = error.what(); }
         });
     }
     for (std::thread& rank : ranks) rank.join();
     return errors;
+}
+
+std::vector<std::string> run_ranks(int size, double patience, const std::function<void(Transport&)>& body) {
+    TemporaryFolder folder;
+    return run_ranks(
+        size, patience, [&](int rank) { return in_folder(folder, rank, size); }, body);
 }
 
 bool says(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
@@ -112,6 +119,24 @@ TEST_CASE("a rank that hangs is named after the patience, which counts from the 
     CHECK_MESSAGE(says(errors[0], "gave rank 0 no answer for 0.5 s; hint: --rank-timeout"), errors[0]);
     CHECK_MESSAGE(says(errors[0], "rank 1 (process "), errors[0]);
     CHECK_MESSAGE(says(errors[1], "waits no longer for rank 1, this one"), errors[1]);
+}
+
+TEST_CASE("a message may take longer than the patience, over a link that is slow") {
+    int port = listen_at("", 0).port();
+    SlowLink link(port, 3);
+    std::vector<std::string> errors = run_ranks(
+        2, 0.25,
+        [&](int rank) {
+            TcpMeeting meeting{.rank = rank, .size = 2, .host = "127.0.0.1", .port = port, .token = {}, .folder = {}, .seconds = 20};
+            if (rank == 1) meeting.port = link.port();
+            return meeting;
+        },
+        [](Transport& transport) {
+            Clock::time_point begin = Clock::now();
+            share(transport, 1'000'000);
+            CHECK(std::chrono::duration<double>(Clock::now() - begin).count() > 0.25);
+        });
+    for (const std::string& error : errors) CHECK_MESSAGE(error.empty(), error);
 }
 
 TEST_CASE("a rank that gives up says which rank it lost, and the others name that one") {
