@@ -54,6 +54,7 @@ class Tcp final : public Transport {
         std::vector<ProcessPlace> places(peers_.size());
         std::vector<Send> sends(peers_.size(), std::as_bytes(std::span(&own, 1)));
         std::vector<Receive> receives;
+        receives.reserve(places.size());
         for (ProcessPlace& place : places) receives.push_back(std::as_writable_bytes(std::span(&place, 1)));
         exchange("meeting", sends, receives);
         for (std::size_t r = 0; r < peers_.size(); ++r) peers_[r].place = places[r];
