@@ -43,11 +43,6 @@ void check_ends(const std::vector<ProgramResult>& results, int code) {
     for (const ProgramResult& result : results) CHECK_MESSAGE(result.code == code, result.errors);
 }
 
-void check_equal_runs(const std::filesystem::path& a, const std::filesystem::path& b) {
-    CHECK(metrics_of(a) == metrics_of(b));
-    CHECK(tensors_of(a / "checkpoints/step-12") == tensors_of(b / "checkpoints/step-12"));
-}
-
 }  // namespace
 
 TEST_CASE("ranks that are told their place train to the bits of one: by options, by a folder, as torchrun's and as Slurm's") {
