@@ -166,8 +166,10 @@ TEST_CASE("a rank of any layout takes the memory and sends the bytes that were p
                         }
                         memory.clear();
                         engine::Traffic now = counted.traffic();
-                        sent[rank] = {now.sums - before.sums, now.gathers - before.gathers, now.sum_calls - before.sum_calls,
-                                      now.gather_calls - before.gather_calls};
+                        sent[rank] = {.sums = now.sums - before.sums,
+                                      .gathers = now.gathers - before.gathers,
+                                      .sum_calls = now.sum_calls - before.sum_calls,
+                                      .gather_calls = now.gather_calls - before.gather_calls};
                         peaks[rank] = static_cast<double>(pool.peak_bytes());
                     }
                 });
