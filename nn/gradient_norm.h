@@ -6,7 +6,7 @@
 namespace nn {
 
 // √Σ g² over all gradients of all ranks, in an order that no layout changes: each rank forms the sums of what it holds, an expert's by
-// itself, and ranks that share experts tell each other theirs.
+// itself, or of the blocks that begin in its part of a cut, and ranks tell each other theirs.
 class GradientNorm {
   public:
     GradientNorm(engine::Exec& exec, const ParameterStore& store);
@@ -14,6 +14,8 @@ class GradientNorm {
     // Also writes the clip factor for this norm into the step's scalars. Nothing waits for the device; ranks that share experts wait for
     // each other.
     void update(engine::Exec& exec, const ParameterStore& store, engine::StepScalars* scalars, double clip);
+    // Where the block ends that an element stands in, which no rank shares.
+    Size end_of_block(Size element) const;
     // Of the last update. Waits for the device.
     double read(engine::Exec& exec) const;
 
@@ -25,7 +27,15 @@ class GradientNorm {
         Size first = 0;      // of this rank's rows among all
         Size first_sum = 0;  // in sums_, of all ranks' rows
     };
+    using Range = engine::Range;
+    // Blocks of a piece that begin before an element.
+    static Size blocks_before(const Piece& piece, Size element);
+    // Blocks of this rank's rows.
+    void sum_blocks(engine::Exec& exec, const ParameterStore& store, const Piece& piece, Range blocks);
+    void share_cut(engine::Exec& exec);
+
     std::vector<Piece> pieces_;
+    std::vector<std::vector<Range>> cut_;  // of each rank of a cut, in sums_: what begins in its part
     Tensor sums_;
     Tensor norm_;  // (1)
 };

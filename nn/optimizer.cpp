@@ -52,6 +52,19 @@ std::vector<Window> windows(Size rows, Size columns, Size stride, Size first, Si
     return result;
 }
 
+// A range made longer on both sides to whole rows of tables.
+ParameterStore::Range with_whole_rows(const ParameterStore& store, ParameterStore::Range range) {
+    Size first = range.first, end = range.end();
+    for (const ParameterStore::Place& place : store.places()) {
+        if (!place.parameter->is_table) continue;
+        Size stride = store.view(store.gradient(), place).row_stride(), last = place.offset + place.elements;
+        if (place.offset < range.first && range.first < last) first = place.offset + (range.first - place.offset) / stride * stride;
+        if (place.offset < range.end() && range.end() < last)
+            end = std::max(end, std::min(last, place.offset + (range.end() - place.offset + stride - 1) / stride * stride));
+    }
+    return {first, end - first};
+}
+
 }  // namespace
 
 Optimizer::Optimizer(Exec& exec, const ParameterStore& store, const OptimizerOptions& options) : options_(options), norm_(exec, store) {
@@ -91,6 +104,22 @@ void Optimizer::update(Exec& exec, ParameterStore& store) {
     norm_.update(exec, store, static_cast<StepScalars*>(scalars_.address()), options_.clip);
     for (const Group& group : groups_) update_group(exec, store, group);
     store.share_values(exec);
+}
+
+std::vector<std::vector<ParameterStore::Range>> Optimizer::needed_gradients(const ParameterStore& store) const {
+    std::vector<std::vector<ParameterStore::Range>> needed;
+    for (int rank = 0; rank < store.ranks_of_cut(); ++rank) {
+        ParameterStore::Range own = store.range_of(rank, store.ranks_of_cut());
+        if (own.elements > 0) own = with_whole_rows(store, {own.first, norm_.end_of_block(own.end() - 1) - own.first});
+        needed.push_back({own});
+        for (const ParameterStore::Place& use : store.uses()) {
+            const ParameterStore::Place& owner = store.owner_of(use);
+            Size first = std::clamp(own.first - owner.offset, Size{0}, owner.elements),
+                 end = std::clamp(own.end() - owner.offset, Size{0}, owner.elements);
+            needed.back().push_back({use.offset + first, end - first});
+        }
+    }
+    return needed;
 }
 
 void Optimizer::update_group(Exec& exec, ParameterStore& store, const Group& group) const {

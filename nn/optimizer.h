@@ -24,6 +24,9 @@ class Optimizer {
     // Puts the step's scalars into device memory; exec.scalars points there from now on.
     void begin(engine::Exec& exec, std::uint64_t seed, std::int64_t step, double learning_rate);
     void update(engine::Exec& exec, ParameterStore& store);
+    // What each rank of a cut must know of pass_gradient(): what it updates, the whole blocks of the norm that begin there, the whole rows
+    // of tables in it, and further uses' gradients of all that. Equally many ranges for every rank.
+    std::vector<std::vector<ParameterStore::Range>> needed_gradients(const ParameterStore& store) const;
     // Of the last update, before clipping. Waits for the device.
     double gradient_norm(engine::Exec& exec) const { return norm_.read(exec); }
 

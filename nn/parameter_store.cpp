@@ -178,9 +178,13 @@ void ParameterStore::end_pass(Exec& exec) {
     }
 }
 
+const ParameterStore::Place& ParameterStore::owner_of(const Place& use) const {
+    return *std::ranges::find(places_, use.parameter->owner, &Place::parameter);
+}
+
 void ParameterStore::add_uses(Exec& exec) {
     for (const Place& use : uses_) {
-        Tensor sum = view(gradient_, *std::ranges::find(places_, use.parameter->owner, &Place::parameter));
+        Tensor sum = view(gradient_, owner_of(use));
         Tensor share = view(pass_gradient_, use);
         visit(exec, sum.dtype(), [&]<class D, class T>(On<D, T>) { kernels::add_into<D, T>(exec, sum.rows<T>(), share.rows<T>()); });
     }

@@ -1,4 +1,5 @@
 #pragma once
+#include "engine/comm/communicator.h"
 #include "nn/module.h"
 
 #include <vector>
@@ -31,10 +32,7 @@ class ParameterStore {
     enum class Cut { none, over_ranks };
 
     // Elements of the flat buffers.
-    struct Range {
-        Size first = 0, elements = 0;
-        Size end() const { return first + elements; }
-    };
+    using Range = engine::Range;
     // Elements that all ranks hold, or that those with the same place in their groups of `sharers` do.
     struct Segment {
         Range range;
@@ -48,6 +46,10 @@ class ParameterStore {
 
     const std::vector<Place>& places() const { return places_; }
     const std::vector<State*>& states() const { return states_; }
+    // Further uses of parameters, as places in pass_gradient().
+    const std::vector<Place>& uses() const { return uses_; }
+    // The place of the parameter that a use is one of.
+    const Place& owner_of(const Place& use) const;
     Dtype dtype() const { return dtype_; }
     Size parameter_count() const;
     // Elements of a flat buffer, padding included.
@@ -69,8 +71,9 @@ class ParameterStore {
     Size index_in_moments(Size element) const;
     Size index_in_master(Size element) const { return master_is_cut_ ? index_in_moments(element) : element; }
     bool master_is_cut() const { return master_is_cut_; }
-    // Elements of a rank's part of the cut, padding included.
+    // Elements of a rank's part of the cut, padding included; and the ranks that it is over, 1 without.
     Size part_of_cut() const { return parts_.size(1); }
+    int ranks_of_cut() const { return static_cast<int>(parts_.size(0)); }
     // Of pass_gradient(), or of the values.
     const std::vector<Segment>& segments() const { return segments_; }
     std::vector<Segment> segments_of_values() const;

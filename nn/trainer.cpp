@@ -25,7 +25,13 @@ double tree_sum(const std::vector<double>& values, std::size_t first, std::size_
 
 Trainer::Trainer(Exec& exec, LanguageModel& model, ParameterStore& store, const OptimizerOptions& options, int accumulate,
                  Reduction reduction)
-    : exec_(exec), model_(model), store_(store), optimizer_(exec, store, options), accumulate_(accumulate), reduction_(reduction) {
+    : exec_(exec),
+      model_(model),
+      store_(store),
+      optimizer_(exec, store, options),
+      accumulate_(accumulate),
+      reduction_(reduction),
+      needed_(optimizer_.needed_gradients(store)) {
     if (accumulate > 1) accumulated_ = zeros(exec, {store.flat_elements()}, store.gradient().dtype());
 }
 
@@ -69,10 +75,14 @@ std::vector<LayerReport> Trainer::pass(const Tensor& ids_BT, const Tensor& targe
     return std::move(result.layers);
 }
 
-// What all hold is summed over all ranks; what ranks share, over those that hold the same of it: a group's sum is a subtree's.
+// What all hold is summed over all ranks, for each rank what it needs where the optimizer's state is cut; what ranks share, over those that
+// hold the same of it: a group's sum is a subtree's.
 void Trainer::sum_over_ranks() {
     Communicator& all = *exec_.communicator;
+    bool in_parts = reduction_ == Reduction::exact && store_.ranks_of_cut() > 1;
+    if (in_parts) all.tree_sum_parts(exec_, store_.pass_gradient(), needed_);
     for (const ParameterStore::Segment& segment : store_.segments()) {
+        if (in_parts && segment.sharers == 1) continue;
         Tensor sum = store_.pass_gradient().view_at(segment.range.first, {segment.range.elements}, segment.range.elements);
         RankSubset replicas(all, replicas_of(all.rank(), all.size(), segment.sharers));
         Exec exec = exec_;

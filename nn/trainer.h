@@ -45,6 +45,7 @@ class Trainer {
     Optimizer optimizer_;
     int accumulate_;
     Reduction reduction_;
+    std::vector<std::vector<ParameterStore::Range>> needed_;  // of pass_gradient(), by each rank of a cut
     int passes_ = 0;
     Tensor accumulated_;
     std::vector<Tensor> pass_losses_;  // (shards of the pass) each

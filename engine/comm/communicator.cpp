@@ -6,6 +6,7 @@
 #include "engine/tensor/transfer.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace engine {
 namespace {
@@ -23,28 +24,31 @@ void tree_of_rows(Exec& exec, Rows<T> rows, int first, int last, int shards) {
     kernels::add_into<D, T>(exec, rows.slice(first, 1), rows.slice(first + left.ranks, 1));
 }
 
-// Every rank sends slice q to rank q, which sums it along the tree and sends the sum to all.
-void sum_bucket(Exec& exec, Communicator& ranks, const Tensor& bucket) {
-    Size count = bucket.size(0), slice = (count + ranks.size() - 1) / ranks.size();
-    auto begin = [&](int r) { return std::min(count, r * slice); };
-    auto part = [&](int r) {
-        Size elements = begin(r + 1) - begin(r);
-        return elements > 0 ? bucket.view_at(begin(r), {1, elements}, elements) : Tensor();
-    };
-    std::vector<Tensor> sends, receives;
-    Tensor own = part(ranks.rank()), parts = own.defined() ? Tensor(exec, {ranks.size(), own.size(1)}, bucket.dtype()) : Tensor();
-    for (int r = 0; r < ranks.size(); ++r) {
-        sends.push_back(part(r));
-        receives.push_back(own.defined() ? parts.row_range(r, 1) : Tensor());
-    }
-    ranks.exchange(exec, "tree_sum", sends, receives);
+// Every rank sends slices[q] to rank q, which sums it along the tree. Returns that: the first row of a tensor, or none.
+Tensor own_slice_sum(Exec& exec, Communicator& ranks, const std::vector<Tensor>& slices) {
+    const Tensor& own = slices[static_cast<std::size_t>(ranks.rank())];
+    Tensor parts = own.defined() ? Tensor(exec, {ranks.size(), own.size(1)}, own.dtype()) : Tensor();
+    std::vector<Tensor> receives;
+    for (int r = 0; r < ranks.size(); ++r) receives.push_back(own.defined() ? parts.row_range(r, 1) : Tensor());
+    ranks.exchange(exec, "tree_sum", slices, receives);
     if (own.defined()) {
         visit(exec, parts.dtype(),
               [&]<class D, class T>(On<D, T>) { tree_of_rows<D, T>(exec, parts.rows<T>(), 0, ranks.size(), pass_shards(exec)); });
     }
-    std::fill(sends.begin(), sends.end(), receives[0]);
-    for (int r = 0; r < ranks.size(); ++r) receives[static_cast<std::size_t>(r)] = part(r);
-    ranks.exchange(exec, "tree_sum", sends, receives);
+    return own.defined() ? receives[0] : Tensor();
+}
+
+Tensor slice_of(const Tensor& flat, Size first, Size end) {
+    return end > first ? flat.view_at(first, {1, end - first}, end - first) : Tensor();
+}
+
+// Every rank sums a slice and sends the sum to all.
+void sum_bucket(Exec& exec, Communicator& ranks, const Tensor& bucket) {
+    Size count = bucket.size(0), slice = (count + ranks.size() - 1) / ranks.size();
+    std::vector<Tensor> slices;
+    for (int r = 0; r < ranks.size(); ++r) slices.push_back(slice_of(bucket, std::min(count, r * slice), std::min(count, (r + 1) * slice)));
+    std::vector<Tensor> sends(slices.size(), own_slice_sum(exec, ranks, slices));
+    ranks.exchange(exec, "tree_sum", sends, slices);
 }
 
 }  // namespace
@@ -67,6 +71,50 @@ void Communicator::tree_sum(Exec& exec, const Tensor& sum) {
         sum_bucket(exec, *this, flat.view_at(first, {elements}, elements));
     }
     if (!sum.is_packed()) copy(exec, sum, flat);
+}
+
+// Pieces of parts at once, so many that the slices of all ranks stay in a core's cache. Sums of what another rank sums, too, are written
+// last: it may still want the summands.
+void Communicator::tree_sum_parts(Exec& exec, const Tensor& sum, const std::vector<std::vector<Range>>& parts) {
+    if (size() == 1) return;
+    std::vector<std::pair<Tensor, Tensor>> last;
+    auto copied = [&](const Tensor& from) {
+        Tensor to(exec, from.shape(), from.dtype());
+        copy(exec, to, from);
+        return to;
+    };
+    auto keep = [&](const Tensor& total, const Range& own, const Range& other) {
+        Size first = std::max(own.first, other.first), end = std::min(own.end(), other.end());
+        if (first >= end) return;
+        Tensor part = total.view_at(first - own.first, {1, end - first}, end - first), to = slice_of(sum, first, end);
+        last.emplace_back(to, copied(part));
+        copy(exec, part, to);
+    };
+    Size piece = std::max<Size>(Size{1} << 14, kSlice / size());
+    for (std::size_t i = 0; i < parts[0].size(); ++i) {
+        Size longest = 0;
+        for (const std::vector<Range>& of_rank : parts) longest = std::max(longest, of_rank[i].elements);
+        for (Size done = 0; done < longest; done += piece) {
+            std::vector<Range> ranges;
+            std::vector<Tensor> slices;
+            for (const std::vector<Range>& of_rank : parts) {
+                Size first = of_rank[i].first + std::min(done, of_rank[i].elements);
+                ranges.push_back({first, std::min(piece, of_rank[i].end() - first)});
+                slices.push_back(slice_of(sum, first, ranges.back().end()));
+            }
+            Tensor total = own_slice_sum(exec, *this, slices);
+            if (!total.defined()) continue;
+            std::size_t own = static_cast<std::size_t>(rank());
+            for (std::size_t r = 0; r < parts.size(); ++r) {
+                for (const Range& other : parts[r]) {
+                    if (r != own) keep(total, ranges[own], other);
+                }
+            }
+            copy(exec, slices[own], total);
+        }
+    }
+    // The first of what was kept of an element is its sum.
+    for (auto each = last.rbegin(); each != last.rend(); ++each) copy(exec, each->first, each->second);
 }
 
 }  // namespace engine

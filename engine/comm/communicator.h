@@ -8,6 +8,12 @@
 
 namespace engine {
 
+// Elements of a flat tensor.
+struct Range {
+    Size first = 0, elements = 0;
+    Size end() const { return first + elements; }
+};
+
 // What ranks say to each other. Even one rank runs under one (with null in Exec meaning the same). All calls are collective: every rank
 // makes the same calls in the same order.
 class Communicator {
@@ -25,6 +31,9 @@ class Communicator {
     // Each rank holds the root of its subtree of micro-shards; afterwards all hold the root of the whole aligned tree, in the same bits
     // whatever the number of ranks (PROGRAMS, "A step"; shares.h).
     virtual void tree_sum(Exec& exec, const Tensor& sum);
+    // tree_sum of which rank r gets the elements parts[r] alone: the others of its own keep no meaning. Parts may overlap; as many for
+    // every rank, some of them empty. sum (n) without padding
+    virtual void tree_sum_parts(Exec& exec, const Tensor& sum, const std::vector<std::vector<Range>>& parts);
     // A sum over ranks in whatever order is fastest, the same on all of them; another number of ranks gives other bits
     // (parallel.reduction = "fast").
     virtual void plain_sum(Exec& exec, const Tensor& sum) { tree_sum(exec, sum); }

@@ -28,6 +28,15 @@ void CountedRanks::tree_sum(Exec& exec, const Tensor& sum) {
     ranks_.tree_sum(exec, sum);
 }
 
+void CountedRanks::tree_sum_parts(Exec& exec, const Tensor& sum, const std::vector<std::vector<Range>>& parts) {
+    for (int r = 0; r < size(); ++r) {
+        for (const Range& part : parts[static_cast<std::size_t>(r)])
+            traffic_.sums += r != rank() ? part.elements * element_bytes(sum.dtype()) : 0;
+    }
+    traffic_.sum_calls += 1;
+    ranks_.tree_sum_parts(exec, sum, parts);
+}
+
 void CountedRanks::plain_sum(Exec& exec, const Tensor& sum) {
     count_sum(sum);
     ranks_.plain_sum(exec, sum);

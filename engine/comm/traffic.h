@@ -5,7 +5,8 @@ namespace engine {
 
 // Bytes that leave a rank, over all calls so far.
 struct Traffic {
-    Size sums = 0;       // a sum of S bytes over n ranks: 2·S·(n−1)/n, a slice to each rank and the own slice's sum to all
+    Size sums = 0;  // a sum of S bytes over n ranks: 2·S·(n−1)/n, a slice to each rank and the own slice's sum to all; of parts alone, the
+                    // others' parts
     Size gathers = 0;    // (n−1) times the own part
     Size exchanges = 0;  // what is sent to other ranks
     Size sum_calls = 0, gather_calls = 0, exchange_calls = 0;
@@ -21,6 +22,7 @@ class CountedRanks final : public Communicator {
     void exchange(Exec& exec, std::string_view collective, const std::vector<Tensor>& sends, const std::vector<Tensor>& receives) override;
     void all_gather(Exec& exec, const Tensor& whole, const Tensor& part) override;
     void tree_sum(Exec& exec, const Tensor& sum) override;
+    void tree_sum_parts(Exec& exec, const Tensor& sum, const std::vector<std::vector<Range>>& parts) override;
     void plain_sum(Exec& exec, const Tensor& sum) override;
     bool any(bool here) override { return ranks_.any(here); }
 

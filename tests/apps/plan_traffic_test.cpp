@@ -79,7 +79,11 @@ TEST_CASE("as an MPI rank: the bytes of a step" * doctest::skip()) {
             }
             memory.clear();
         }
-        CHECK(transport.sent["tree_sum"] == plan.communication_bytes["gradients"]);
+        // The first rank is the one that is planned; of a cut, others may begin or end with a few elements more.
+        auto planned = static_cast<double>(plan.communication_bytes["gradients"]);
+        CHECK(static_cast<double>(transport.sent["tree_sum"]) ==
+              doctest::Approx(planned).epsilon(communicator->rank() == 0 ? 1e-12 : 0.01));
+        if (communicator->rank() == 0) CHECK(transport.sent["gradient_norm"] == plan.communication_bytes["exchanges"]);
         CHECK(transport.sent["all_gather"] == plan.communication_bytes["gathers"]);
         CHECK(transport.sent["tree_sum"] > 0);
     }

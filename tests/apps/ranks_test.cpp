@@ -178,12 +178,16 @@ TEST_CASE("a rank of any layout takes the memory and sends the bytes that were p
                 CAPTURE(zero);
                 for (std::size_t rank = 0; rank < peaks.size(); ++rank) {
                     CHECK(state[rank] == static_cast<double>(plan.memory_bytes["parameters"] + plan.memory_bytes["optimizer"]));
-                    CHECK(sent[rank].sums == plan.communication_bytes["gradients"]);
                     CHECK(sent[rank].gathers == plan.communication_bytes["gathers"]);
                     CHECK(sent[rank].sum_calls == plan.communication_calls["gradients"]);
                     CHECK(sent[rank].gather_calls == plan.communication_calls["gathers"]);
                 }
-                // The plan is the busiest rank's.
+                // The plan is the busiest rank's; of a cut, others may begin or end with a few elements more.
+                std::size_t busiest = count == 3 ? 2 : 0;
+                CHECK(sent[busiest].sums == plan.communication_bytes["gradients"]);
+                for (const engine::Traffic& each : sent) {
+                    CHECK(static_cast<double>(each.sums) == doctest::Approx(static_cast<double>(sent[busiest].sums)).epsilon(0.01));
+                }
                 double most = *std::max_element(peaks.begin(), peaks.end());
                 CHECK(most >= 0.999 * static_cast<double>(plan.memory_total()));
                 CHECK(most <= 1.10 * static_cast<double>(plan.memory_total()));

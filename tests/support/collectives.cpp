@@ -53,6 +53,23 @@ std::vector<double> collected(Communicator& communicator) {
         CHECK(to_host<double>(exec, receives[static_cast<std::size_t>(r)]) ==
               std::vector<double>(static_cast<std::size_t>(9 * rows(r, communicator.rank())), 10 * r + communicator.rank()));
     }
+    // Parts that overlap, some of them empty: each rank has its own of the sum.
+    std::vector<std::vector<Range>> parts;
+    for (int r = 0; r < communicator.size(); ++r) {
+        Size first = r * 1000, beyond = r % 2 == 0 ? 300'000 : 0;
+        parts.push_back({{std::max<Size>(0, first - 30), 1030 + beyond}, {400'000 + r, r % 3}});
+    }
+    auto value = [](int rank, Size i) { return std::sin(static_cast<double>(i) + 0.3) * std::exp(static_cast<double>(rank)); };
+    std::vector<float> summands(400'020);
+    for (std::size_t i = 0; i < summands.size(); ++i) summands[i] = static_cast<float>(value(communicator.rank(), static_cast<Size>(i)));
+    Tensor whole = from_host(exec, {400'020}, Dtype::f32, summands), in_parts = from_host(exec, {400'020}, Dtype::f32, summands);
+    communicator.tree_sum(exec, whole);
+    communicator.tree_sum_parts(exec, in_parts, parts);
+    for (const Range& part : parts[static_cast<std::size_t>(communicator.rank())]) {
+        if (part.elements == 0) continue;
+        auto of = [&](const Tensor& tensor) { return to_host<double>(exec, tensor.view_at(part.first, {part.elements}, part.elements)); };
+        CHECK(of(in_parts) == of(whole));
+    }
     if (communicator.size() % 2 == 0) {
         int first = communicator.rank() % 2;
         std::vector<int> members;
