@@ -41,6 +41,9 @@ StepWork work_of(const Plan& plan, const Config& config, int ranks) {
             .gather_bytes = bytes(plan.communication_bytes, "gathers") * n / others,
             .sum_calls = bytes(plan.communication_calls, "gradients"),
             .gather_calls = bytes(plan.communication_calls, "gathers"),
+            .exchange_bytes = bytes(plan.communication_bytes, "exchanges"),
+            .exchange_calls = bytes(plan.communication_calls, "exchanges"),
+            .exchange_ranks = config.parallel.expert > 1 ? static_cast<int>(config.parallel.expert) : ranks,
             // Of two moments' elements: reads 4, writes 3 (adamw.h), in bf16 half a value for the copy; the norm reads every gradient.
             .optimizer_bytes = moments * (config.train.dtype == "bfloat16" ? 3.75 : 3.5) + bytes(plan.memory_bytes, "gradients")};
 }
@@ -78,6 +81,7 @@ nlohmann::ordered_json times_json(const PlanTimes& times) {
                                  {"gradient_sum", step.sum},
                                  {"gradient_sum_exposed", step.exposed_sum},
                                  {"gathers", step.gather},
+                                 {"exchanges", step.exchange},
                                  {"optimizer", step.optimizer},
                                  {"total", step.total()}}},
                                {"efficiency", step.efficiency()},
@@ -90,14 +94,14 @@ nlohmann::ordered_json times_json(const PlanTimes& times) {
 }
 
 std::string times_text(const PlanTimes& times) {
-    TextTable table({"ranks", "tokens", "compute", "sum", "exposed", "gathers", "optimizer", "step ms", "efficiency", "tokens/s",
-                     "memory a rank", "sends a rank"});
+    TextTable table({"ranks", "tokens", "compute", "sum", "exposed", "gathers", "exchanges", "optimizer", "step ms", "efficiency",
+                     "tokens/s", "memory a rank", "sends a rank"});
     for (const TimedPlan& row : times.rows) {
         const StepEstimate& step = row.step;
         double tokens = static_cast<double>(row.plan.tokens_per_step);
         table.add({fmt::format("{}", row.ranks), count_text(tokens), milliseconds(step.compute), milliseconds(step.sum),
-                   milliseconds(step.exposed_sum), milliseconds(step.gather), milliseconds(step.optimizer), milliseconds(step.total()),
-                   fmt::format("{:.0f} %", 100 * step.efficiency()), count_text(tokens / step.total()),
+                   milliseconds(step.exposed_sum), milliseconds(step.gather), milliseconds(step.exchange), milliseconds(step.optimizer),
+                   milliseconds(step.total()), fmt::format("{:.0f} %", 100 * step.efficiency()), count_text(tokens / step.total()),
                    bytes_text(static_cast<double>(row.plan.memory_total())), bytes_text(total(row.plan.communication_bytes))});
     }
     std::string text = "time of a step by rank, milliseconds\n" + table.text();

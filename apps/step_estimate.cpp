@@ -57,11 +57,18 @@ double gather_seconds(const Cluster& cluster, int ranks, double bytes, double ca
     return one_gather(cluster, ranks, bytes, calls, cluster.local_gather, cluster.remote_gather);
 }
 
+double exchange_seconds(const Cluster& cluster, int ranks, double sent_bytes, double calls) {
+    if (ranks == 1) return 0;
+    const Link& link = ranks <= cluster.ranks_per_node ? cluster.local_gather : cluster.remote_gather;
+    return calls * (link.latency + (ranks - 2) * cluster.message) + sent_bytes / link.bandwidth;
+}
+
 StepEstimate estimate_step(const Cluster& cluster, int ranks, const StepWork& work) {
     StepEstimate step{.compute = work.flops / cluster.flops};
     step.sum = sum_seconds(cluster, ranks, work.sum_bytes, work.sum_calls);
     step.exposed_sum = std::max(0.0, step.sum - cluster.overlap * step.compute);
     step.gather = gather_seconds(cluster, ranks, work.gather_bytes, work.gather_calls);
+    step.exchange = exchange_seconds(cluster, work.exchange_ranks, work.exchange_bytes, work.exchange_calls);
     step.optimizer = work.optimizer_bytes / cluster.memory;
     return step;
 }

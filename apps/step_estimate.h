@@ -17,10 +17,13 @@ namespace apps {
 // two levels  what a library's own sum does (reduction = fast on GPUs):
 //   gather    [g > 1] α_local + (g−1)/g·S/B_local  +  [m > 1] α_remote·log₂m + (m−1)/m·(S/g)/B_remote
 //   sum       twice that: reduce-scatter, then gather
-// step        compute + max(0, sum − overlap·compute) + gather + optimizer
+// exchange    rows to the ranks of a group and back (experts over ranks): calls·(latency + (P−2)·message) + bytes that leave a rank /
+// bandwidth,
+//             of the machine's links where the group fits it, else of those between machines
+// step        compute + max(0, sum − overlap·compute) + gather + exchange + optimizer
 //   compute   3·(forward FLOPs of the rank's tokens) / (peak·MFU)
 //   optimizer bytes that AdamW and the norm touch / memory bandwidth
-// efficiency  compute / (compute + exposed sum + gather)
+// efficiency  compute / (compute + exposed sum + gather + exchange)
 
 // The ranks' machines.
 struct Cluster {
@@ -39,18 +42,21 @@ struct StepWork {
     double flops = 0;
     double sum_bytes = 0, gather_bytes = 0;  // of whole tensors
     double sum_calls = 1, gather_calls = 1;
+    double exchange_bytes = 0, exchange_calls = 0;  // that leave the rank, in a group of so many ranks
+    int exchange_ranks = 1;
     double optimizer_bytes = 0;
 };
 
 struct StepEstimate {
-    double compute = 0, sum = 0, exposed_sum = 0, gather = 0, optimizer = 0;
-    double total() const { return compute + exposed_sum + gather + optimizer; }
-    double efficiency() const { return compute / (compute + exposed_sum + gather); }
+    double compute = 0, sum = 0, exposed_sum = 0, gather = 0, exchange = 0, optimizer = 0;
+    double total() const { return compute + exposed_sum + gather + exchange + optimizer; }
+    double efficiency() const { return compute / (compute + exposed_sum + gather + exchange); }
 };
 
 // Seconds of `calls` calls that sum or gather `bytes` together.
 double sum_seconds(const Cluster& cluster, int ranks, double bytes, double calls);
 double gather_seconds(const Cluster& cluster, int ranks, double bytes, double calls);
+double exchange_seconds(const Cluster& cluster, int ranks, double sent_bytes, double calls);
 StepEstimate estimate_step(const Cluster& cluster, int ranks, const StepWork& work);
 
 // Assumed where nothing is measured: an H100 of 989 TFLOP/s (bfloat16) at MFU 0.40, 360 GB/s and 10 µs inside a machine, 42 GB/s and 20 µs

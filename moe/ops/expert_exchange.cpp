@@ -135,10 +135,11 @@ Tensor ExpertExchange::gather(const Tensor& part_NJ) {
 Tensor ExpertExchange::send_rows(const Tensor& x_NC) {
     ProfileScope profile("send_rows");
     Tensor packed = some_rows(exec_, rows_of(sends_), x_NC.shape().columns(), x_NC.dtype());
-    Tensor batch(exec_, {first_row_.back(), x_NC.shape().columns()}, x_NC.dtype());
     visit(exec_, x_NC.dtype(), [&]<class D, class T>(On<D, T>) {
         kernels::take_rows<D, T>(exec_, packed.rows<T>().slice(0, rows_of(sends_)), x_NC.rows<T>(), sent_rows_.data<std::int32_t>());
-        Tensor received = exchanged("send_rows", packed, sends_, receives_);
+    });
+    Tensor received = exchanged("send_rows", packed, sends_, receives_), batch(exec_, {first_row_.back(), packed.size(1)}, x_NC.dtype());
+    visit(exec_, x_NC.dtype(), [&]<class D, class T>(On<D, T>) {
         kernels::put_rows<D, T>(exec_, batch.rows<T>(), received.rows<T>().slice(0, rows_of(receives_)),
                                 received_rows_.data<std::int32_t>());
     });

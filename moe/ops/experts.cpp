@@ -65,24 +65,39 @@ struct Batch {
     Tensor rows(const Tensor& own_NC) const { return exchange ? exchange->send_rows(own_NC) : own_NC; }
     Tensor choices(const Tensor& own_NK) const { return exchange ? exchange->gather(own_NK) : own_NK; }
 
-    // y (N,C) (+)= what the experts make of a (R,G), by this rank's rows.
-    template <class D, class T>
-    void combine(Exec& exec, Rows<T> y, bool add, Rows<const T> a, const Sum<T>* scale, Rows<const T> w, Layout layout,
+    // y (N,C) (+)= what the experts make of a (R,G), by this rank's rows; scale (R) or undefined.
+    void combine(Exec& exec, const Tensor& y, bool add, const Tensor& a, const Tensor& scale, const Tensor& w, Layout layout,
                  const engine::kernels::Groups& groups) const {
-        if (!exchange) return engine::kernels::grouped_combine_product<D, T>(exec, y, add, a, scale, w, layout, groups);
-        Tensor products = packed_tensor(exec, {groups.rows, y.columns}, dtype_of<Sum<T>>());
-        engine::kernels::grouped_rows_product<D, T>(exec, products.rows<Sum<T>>(), a, scale, w, layout, groups);
+        if (!exchange) {
+            return visit(exec, y.dtype(), [&]<class D, class T>(On<D, T>) {
+                engine::kernels::grouped_combine_product<D, T>(exec, y.rows<T>(), add, a.rows<T>(), values<Sum<T>>(scale), w.rows<T>(),
+                                                               layout, groups);
+            });
+        }
+        Tensor products = packed_tensor(exec, {groups.rows, y.shape().columns()}, sum_dtype(y.dtype()));
+        visit(exec, y.dtype(), [&]<class D, class T>(On<D, T>) {
+            engine::kernels::grouped_rows_product<D, T>(exec, products.rows<Sum<T>>(), a.rows<T>(), values<Sum<T>>(scale), w.rows<T>(),
+                                                        layout, groups);
+        });
         Tensor home = exchange->bring_home(products, groups.position);
-        kernels::sum_routed_rows<D, T>(exec, y, add, home.rows<Sum<T>>(), exchange->home_position_NK(), own_kept.data<std::int32_t>(),
-                                       own_kept.size(1));
+        visit(exec, y.dtype(), [&]<class D, class T>(On<D, T>) {
+            kernels::sum_routed_rows<D, T>(exec, y.rows<T>(), add, home.rows<Sum<T>>(), exchange->home_position_NK(),
+                                           own_kept.data<std::int32_t>(), own_kept.size(1));
+        });
     }
     // One value a routed row as one a choice of this rank's rows.
-    template <class D, class S>
     void to_choices(Exec& exec, const Tensor& out_NK, const Tensor& values_R, const engine::kernels::Groups& groups) const {
-        Size count = out_NK.shape().elements();
-        if (!exchange) return kernels::from_routed<D, S>(exec, out_NK.data<S>(), values_R.data<S>(), groups.position, count);
-        Tensor home = exchange->bring_home(values_R.reshaped({values_R.size(0), 1}), groups.position);
-        kernels::from_routed<D, S>(exec, out_NK.data<S>(), home.data<S>(), exchange->home_position_NK(), count);
+        Tensor home = exchange ? exchange->bring_home(values_R.reshaped({values_R.size(0), 1}), groups.position) : values_R;
+        const std::int32_t* position = exchange ? exchange->home_position_NK() : groups.position;
+        visit_sum(exec, out_NK.dtype(), [&]<class D, class S>(On<D, S>) {
+            kernels::from_routed<D, S>(exec, out_NK.data<S>(), home.data<S>(), position, out_NK.shape().elements());
+        });
+    }
+
+  private:
+    template <class S>
+    static const S* values(const Tensor& tensor) {
+        return tensor.defined() ? tensor.data<S>() : nullptr;
     }
 };
 
@@ -101,56 +116,55 @@ struct ExpertsNode final : Node {
     const char* name() const override { return "experts"; }
     bool is_reached() const override { return y.has_grad(); }
 
-    void backward(Exec& exec) override {
-        visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) { run<D, T>(exec, batch.rows(y.grad())); });
-    }
-
-    template <class D, class T>
-    void run(Exec& own_exec, const Tensor& dy_BC) {
-        using S = Sum<T>;
+    void backward(Exec& own_exec) override {
         Exec& exec = batch.exec(own_exec);
         engine::kernels::Groups groups = routes.groups();
-        bool glu = w3.defined();
-        Rows<const T> dy = dy_BC.rows<T>(), hidden = hidden_RG.rows<T>(), linear = glu ? linear_RG.rows<T>() : Rows<const T>{};
-        const S* gate = gate_R.data<S>();
-
-        Tensor da(exec, hidden_RG.shape(), hidden_RG.dtype());
-        engine::kernels::grouped_gather_product<D, T>(exec, da.rows<T>(), dy, w2.value().rows<T>(), Layout::transposed, groups);
-        drop<D, T>(exec, da);
-        if (w2.needs_grad()) {
-            Tensor a(exec, hidden_RG.shape(), hidden_RG.dtype());
-            engine::kernels::activation<D, T>(exec, a.rows<T>(), hidden, linear, kind);
-            drop<D, T>(exec, a);
-            weight_gradient<D, T>(exec, w2, a.rows<T>(), dy, false, gate, groups);
-        }
+        Tensor dy_BC = batch.rows(y.grad()), da_RG(exec, hidden_RG.shape(), hidden_RG.dtype());
+        visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
+            engine::kernels::grouped_gather_product<D, T>(exec, da_RG.rows<T>(), dy_BC.rows<T>(), w2.value().rows<T>(), Layout::transposed,
+                                                          groups);
+            drop<D, T>(exec, da_RG);
+        });
+        if (w2.needs_grad()) weight_gradient(exec, w2, activated(exec), dy_BC, false, gate_R);
         // Gates of 1 are no function of anything: their gradient is not formed.
         Tensor dgate_R = gates.needs_grad() ? Tensor(exec, gate_R.shape(), gate_R.dtype()) : Tensor();
-        Tensor dlinear = glu ? Tensor(exec, hidden_RG.shape(), hidden_RG.dtype()) : Tensor();
-        engine::kernels::activation_backward<D, T>(exec, da.rows<T>(), glu ? dlinear.rows<T>() : Rows<T>{},
-                                                   dgate_R.defined() ? dgate_R.data<S>() : nullptr, da.rows<T>(), hidden, linear, gate,
-                                                   kind);
+        Tensor dlinear_RG = w3.defined() ? Tensor(exec, hidden_RG.shape(), hidden_RG.dtype()) : Tensor();
+        visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
+            engine::kernels::activation_backward<D, T>(exec, da_RG.rows<T>(), rows<T>(dlinear_RG),
+                                                       dgate_R.defined() ? dgate_R.data<Sum<T>>() : nullptr, da_RG.rows<T>(),
+                                                       hidden_RG.rows<T>(), rows<T>(linear_RG), gate_R.data<Sum<T>>(), kind);
+        });
         if (gates.needs_grad()) {
             Tensor dgates = packed_tensor(exec, gates.shape(), gates.dtype());
-            batch.to_choices<D, S>(exec, dgates, dgate_R, groups);
+            batch.to_choices(exec, dgates, dgate_R, groups);
             gates.give_grad(exec, dgates);
         }
         if (x.needs_grad()) {
             GradSlot dx = x.grad_slot(exec);
-            batch.combine<D, T>(exec, dx.tensor.rows<T>(), dx.add, da.rows<T>(), nullptr, w1.value().rows<T>(), Layout::transposed, groups);
-            if (glu) {
-                batch.combine<D, T>(exec, dx.tensor.rows<T>(), true, dlinear.rows<T>(), nullptr, w3.value().rows<T>(), Layout::transposed,
-                                    groups);
-            }
+            batch.combine(exec, dx.tensor, dx.add, da_RG, {}, w1.value(), Layout::transposed, groups);
+            if (w3.defined()) batch.combine(exec, dx.tensor, true, dlinear_RG, {}, w3.value(), Layout::transposed, groups);
         }
         if (w1.needs_grad() && w1_share) {
-            w1_share->run = [&exec, da, value = x.value(), own = routes](const Tensor& out, bool add, Size shard) {
-                engine::kernels::grouped_weight_gradient<D, T>(exec, out.rows<S>(), add, value.rows<T>(), da.rows<T>(), true, nullptr,
-                                                               own.begin(shard), own.begin(shard + 1), own.groups());
-            };
+            share_w1(exec, da_RG);
         } else if (w1.needs_grad()) {
-            weight_gradient<D, T>(exec, w1, x_BC.rows<T>(), da.rows<T>(), true, nullptr, groups);
+            weight_gradient(exec, w1, x_BC, da_RG, true, {});
         }
-        if (glu && w3.needs_grad()) weight_gradient<D, T>(exec, w3, x_BC.rows<T>(), dlinear.rows<T>(), true, nullptr, groups);
+        if (w3.defined() && w3.needs_grad()) weight_gradient(exec, w3, x_BC, dlinear_RG, true, {});
+    }
+
+    template <class T>
+    static Rows<T> rows(const Tensor& tensor) {
+        return tensor.defined() ? tensor.rows<T>() : Rows<T>{};
+    }
+
+    // (R,G): the hidden values after activation and dropout.
+    Tensor activated(Exec& exec) {
+        Tensor a(exec, hidden_RG.shape(), hidden_RG.dtype());
+        visit(exec, a.dtype(), [&]<class D, class T>(On<D, T>) {
+            engine::kernels::activation<D, T>(exec, a.rows<T>(), hidden_RG.rows<T>(), rows<T>(linear_RG), kind);
+            drop<D, T>(exec, a);
+        });
+        return a;
     }
 
     template <class D, class T>
@@ -159,14 +173,24 @@ struct ExpertsNode final : Node {
         kernels::hidden_dropout<D, T>(exec, a.rows<T>(), routes.position.data<std::int32_t>(), routes.kept.shape().elements(), dropout);
     }
 
-    template <class D, class T>
-    void weight_gradient(Exec& exec, const Var& w, Rows<const T> left, Rows<const T> right, bool gather_left, const Sum<T>* scale,
-                         const engine::kernels::Groups& groups) {
+    void weight_gradient(Exec& exec, const Var& w, const Tensor& left, const Tensor& right, bool gather_left, const Tensor& scale_R) {
         // One "row" a micro-shard: the leaf takes its shard's part of every expert's rows.
         sum_over_shards(exec, w.grad_slot(exec), exec.shards.count, [&](const Tensor& out, bool add, Size shard, Size) {
-            engine::kernels::grouped_weight_gradient<D, T>(exec, out.rows<Sum<T>>(), add, left, right, gather_left, scale,
-                                                           routes.begin(shard), routes.begin(shard + 1), groups);
+            visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
+                engine::kernels::grouped_weight_gradient<D, T>(exec, out.rows<Sum<T>>(), add, left.rows<T>(), right.rows<T>(), gather_left,
+                                                               scale_R.defined() ? scale_R.data<Sum<T>>() : nullptr, routes.begin(shard),
+                                                               routes.begin(shard + 1), routes.groups());
+            });
         });
+    }
+
+    void share_w1(Exec& exec, const Tensor& da_RG) {
+        w1_share->run = [&exec, da_RG, x_NC = x.value(), own = routes](const Tensor& out, bool add, Size shard) {
+            visit(exec, x_NC.dtype(), [&]<class D, class T>(On<D, T>) {
+                engine::kernels::grouped_weight_gradient<D, T>(exec, out.rows<Sum<T>>(), add, x_NC.rows<T>(), da_RG.rows<T>(), true,
+                                                               nullptr, own.begin(shard), own.begin(shard + 1), own.groups());
+            });
+        };
     }
 };
 
@@ -198,25 +222,19 @@ Var experts(Tape& tape, const Var& x_NC, const Picks& picks, const Var& gates_NK
         node.dropout = {hidden_dropout, site, first_row * picks.kept_NK.size(1)};
     }
     engine::kernels::Groups groups = node.routes.groups();
+    node.kind = activation;
     visit(exec, x_NC.dtype(), [&]<class D, class T>(On<D, T>) {
         using S = Sum<T>;
-        Rows<const T> x = node.x_BC.rows<T>();
         kernels::to_routed<D, S>(exec, node.gate_R.data<S>(), gates_BK.data<S>(), groups.position, gates_BK.shape().elements());
-        engine::kernels::grouped_gather_product<D, T>(exec, node.hidden_RG.rows<T>(), x, w1_ECG.value().rows<T>(), Layout::normal, groups);
-        if (w3_ECG.defined()) {
-            engine::kernels::grouped_gather_product<D, T>(exec, node.linear_RG.rows<T>(), x, w3_ECG.value().rows<T>(), Layout::normal,
-                                                          groups);
-        }
-        Tensor a(exec, routed, x_NC.dtype());
-        engine::kernels::activation<D, T>(exec, a.rows<T>(), node.hidden_RG.rows<T>(),
-                                          w3_ECG.defined() ? node.linear_RG.rows<T>() : Rows<const T>{}, activation);
-        node.drop<D, T>(exec, a);
-        batch.combine<D, T>(exec, y.value().rows<T>(), false, a.rows<T>(), node.gate_R.data<S>(), w2_EGC.value().rows<T>(), Layout::normal,
-                            groups);
+        auto product = [&](Rows<T> hidden, Rows<const T> w) {
+            engine::kernels::grouped_gather_product<D, T>(exec, hidden, node.x_BC.rows<T>(), w, Layout::normal, groups);
+        };
+        product(node.hidden_RG.rows<T>(), w1_ECG.value().rows<T>());
+        if (w3_ECG.defined()) product(node.linear_RG.rows<T>(), w3_ECG.value().rows<T>());
     });
+    batch.combine(exec, y.value(), false, node.activated(exec), node.gate_R, w2_EGC.value(), Layout::normal, groups);
     if (recorded) {
-        node.x = x_NC, node.gates = gates_NK, node.w1 = w1_ECG, node.w2 = w2_EGC, node.w3 = w3_ECG, node.y = y, node.kind = activation,
-        node.w1_share = w1_share;
+        node.x = x_NC, node.gates = gates_NK, node.w1 = w1_ECG, node.w2 = w2_EGC, node.w3 = w3_ECG, node.y = y, node.w1_share = w1_share;
         tape.record(std::move(node));
     }
     return y;

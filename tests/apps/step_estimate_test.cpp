@@ -76,6 +76,9 @@ TEST_CASE("sums from every rank to every rank, by hand") {
     cluster.local_sum.bandwidth = 1;
     CHECK(apps::sum_seconds(cluster, 4, 80, 1) == 2 * (3 + 2 * 0.5 + 20.0 / 1));
     // A step: 400 FLOPs, of whose 4 s a quarter hides the sum; 150 bytes of the optimizer's.
+    CHECK(apps::exchange_seconds(cluster, 1, 80, 3) == 0);
+    CHECK(apps::exchange_seconds(cluster, 2, 80, 3) == 3 * 2 + 80.0 / 20);
+    CHECK(apps::exchange_seconds(cluster, 4, 80, 1) == 5 + 2 * 0.5 + 80.0 / 8);
     StepEstimate step = apps::estimate_step(cluster, 2, {.flops = 400, .sum_bytes = 80, .gather_bytes = 40, .optimizer_bytes = 150});
     CHECK(step.compute == 4);
     CHECK(step.sum == 2 * (1 + 40.0));
