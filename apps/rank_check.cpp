@@ -72,7 +72,7 @@ void drill_fault(Exec& exec, const nn::ParameterStore& store, std::int64_t step)
     if (drill == nullptr || exec.communicator == nullptr) return;
     std::string kind = drill, at = fmt::format("{}:{}:", exec.communicator->rank(), step);
     if (!kind.starts_with(at)) return;
-    Tensor weights = store.compute();
+    const Tensor& weights = store.compute();
     std::vector<double> values = to_host<double>(exec, weights);
     if (kind.substr(at.size()) == "nan") {
         std::fill(values.begin(), values.end(), std::nan(""));

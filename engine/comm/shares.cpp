@@ -1,5 +1,6 @@
 #include "engine/comm/shares.h"
 
+#include "engine/comm/rank_subset.h"
 #include "engine/tensor/transfer.h"
 
 #include <algorithm>
@@ -73,6 +74,21 @@ std::vector<int> shards_of_group(const Exec& exec, int width) {
         counts.push_back(exec.communicator == nullptr ? 1 : share_of(member, exec.sharing.ranks->size(), pass_shards(exec)).count);
     }
     return counts;
+}
+
+Tensor gather_group(Exec& exec, int width, const Tensor& part) {
+    RankSubset group(*exec.sharing.ranks, group_of(exec.sharing.ranks->rank(), width));
+    std::vector<int> shards = shards_of_group(exec, width);
+    Size rows_a_shard = part.size(0) / shards[static_cast<std::size_t>(group.rank())], all = group_share(exec, width).count;
+    Tensor whole = packed_tensor(exec, {all * rows_a_shard, part.size(1)}, part.dtype());
+    std::vector<Tensor> receives;
+    Size first = 0;
+    for (int count : shards) {
+        receives.push_back(whole.row_range(first, count * rows_a_shard));
+        first += count * rows_a_shard;
+    }
+    group.exchange(exec, "gather_group", std::vector<Tensor>(receives.size(), part), receives);
+    return whole;
 }
 
 void gather_shares(Exec& exec, const Tensor& whole, const Tensor& part) {

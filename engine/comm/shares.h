@@ -34,6 +34,9 @@ bool groups_hold_subtrees(int ranks, int width, int total);
 Shards group_share(const Exec& exec, int width);
 std::vector<int> shards_of_group(const Exec& exec, int width);
 
+// The rows of all ranks of a group, in order.   part (rows, C) without padding
+Tensor gather_group(Exec& exec, int width, const Tensor& part);
+
 // Uninitialised rows of another tensor's width, with padding between them or none, as it has: what all_gather wants.
 Tensor rows_like(Exec& exec, Size rows, const Tensor& other);
 

@@ -62,7 +62,8 @@ ExpertExchange::ExpertExchange(const Exec& exec, const Tensor& kept_NK, Size own
     Size rows_a_shard = kept_NK.size(0) / exec.shards.count;
     for (int shards : shards_of_group(exec, group_.size())) first_row_.push_back(first_row_.back() + shards * rows_a_shard);
     plan_sends(kept_NK);
-    ids_BK_ = gather(kept_NK);
+    Exec own = exec;
+    ids_BK_ = gather_group(own, group_.size(), kept_NK);
     visit_device(exec_, [&]<class D>(D) {
         kernels::own_ids<D>(exec_, ids_BK_.data<std::int32_t>(), ids_BK_.data<std::int32_t>(), ids_BK_.shape().elements(),
                             group_.rank() * own_experts_, own_experts_);
@@ -121,15 +122,6 @@ Tensor ExpertExchange::exchanged(const char* collective, const Tensor& rows, con
     };
     group_.exchange(exec_, collective, parts(rows, sends), parts(received, receives));
     return received;
-}
-
-Tensor ExpertExchange::gather(const Tensor& part_NJ) {
-    Tensor whole = packed_tensor(exec_, {first_row_.back(), part_NJ.size(1)}, part_NJ.dtype());
-    std::vector<Tensor> receives;
-    for (std::size_t p = 0; p + 1 < first_row_.size(); ++p)
-        receives.push_back(whole.row_range(first_row_[p], first_row_[p + 1] - first_row_[p]));
-    group_.exchange(exec_, "gather_choices", std::vector<Tensor>(receives.size(), part_NJ), receives);
-    return whole;
 }
 
 Tensor ExpertExchange::send_rows(const Tensor& x_NC) {

@@ -22,8 +22,6 @@ class ExpertExchange {
     // Choices among them, R.
     engine::Size routed_rows() const { return static_cast<engine::Size>(routed_); }
 
-    // Every rank's (N,J) as the batch's (B,J).
-    engine::Tensor gather(const engine::Tensor& part_NJ);
     // The batch's rows (B,C) of this rank's x (N,C) and the others'. Rows without a choice here are not written.
     engine::Tensor send_rows(const engine::Tensor& x_NC);
     // Back from rows (R,C) of all choices, which stand at position (B,K): one row for each choice of this rank's own rows, at

@@ -3,6 +3,7 @@
 #include "engine/autograd/shard_sum.h"
 #include "engine/base/profile.h"
 #include "engine/base/visit.h"
+#include "engine/comm/shares.h"
 #include "engine/kernels/activation.h"
 #include "engine/kernels/grouped_product.h"
 #include "moe/kernels/expert_exchange.h"
@@ -63,7 +64,7 @@ struct Batch {
     }
     Exec& exec(Exec& own) const { return exchange ? exchange->exec() : own; }
     Tensor rows(const Tensor& own_NC) const { return exchange ? exchange->send_rows(own_NC) : own_NC; }
-    Tensor choices(const Tensor& own_NK) const { return exchange ? exchange->gather(own_NK) : own_NK; }
+    Tensor choices(Exec& own, const Tensor& own_NK) const { return exchange ? gather_group(own, own.sharing.experts, own_NK) : own_NK; }
 
     // y (N,C) (+)= what the experts make of a (R,G), by this rank's rows; scale (R) or undefined.
     void combine(Exec& exec, const Tensor& y, bool add, const Tensor& a, const Tensor& scale, const Tensor& w, Layout layout,
@@ -185,9 +186,10 @@ struct ExpertsNode final : Node {
     }
 
     void share_w1(Exec& exec, const Tensor& da_RG) {
-        w1_share->run = [&exec, da_RG, x_NC = x.value(), own = routes](const Tensor& out, bool add, Size shard) {
-            visit(exec, x_NC.dtype(), [&]<class D, class T>(On<D, T>) {
-                engine::kernels::grouped_weight_gradient<D, T>(exec, out.rows<Sum<T>>(), add, x_NC.rows<T>(), da_RG.rows<T>(), true,
+        w1_share->run = [on = exec, da_RG, rows = x_BC, own = routes](const Tensor& out, bool add, Size shard) {
+            Exec group = on;
+            visit(group, rows.dtype(), [&]<class D, class T>(On<D, T>) {
+                engine::kernels::grouped_weight_gradient<D, T>(group, out.rows<Sum<T>>(), add, rows.rows<T>(), da_RG.rows<T>(), true,
                                                                nullptr, own.begin(shard), own.begin(shard + 1), own.groups());
             });
         };
@@ -200,7 +202,6 @@ Var experts(Tape& tape, const Var& x_NC, const Picks& picks, const Var& gates_NK
             engine::ops::Activation activation, float hidden_dropout, std::uint32_t site, const std::shared_ptr<WeightShare>& w1_share) {
     ProfileScope profile("experts");
     Size E = w1_ECG.size(0), C = w1_ECG.size(1), G = w1_ECG.size(2), N = x_NC.shape().rows();
-    expect(tape.exec().sharing.experts == 1 || !w1_share, "experts", "weights that a selector reads cannot be divided among ranks");
     expect(x_NC.size(-1) == C && w2_EGC.shape() == Shape{E, G, C} && (!w3_ECG.defined() || w3_ECG.shape() == w1_ECG.shape()), "experts",
            "weights do not fit: got x {}, w1 {}, w2 {}", x_NC.shape().text(), w1_ECG.shape().text(), w2_EGC.shape().text());
     expect(picks.kept_NK.size(0) == N && gates_NK.shape() == picks.kept_NK.shape(), "experts",
@@ -209,7 +210,7 @@ Var experts(Tape& tape, const Var& x_NC, const Picks& picks, const Var& gates_NK
     Exec& exec = batch.exec(tape.exec());
     ExpertsNode node{batch, batch.routes(tape.exec(), picks, E)};
     node.x_BC = batch.rows(x_NC.value());
-    Tensor gates_BK = batch.choices(gates_NK.value());
+    Tensor gates_BK = batch.choices(tape.exec(), gates_NK.value());
     bool recorded = tape.records({x_NC, gates_NK, w1_ECG, w2_EGC, w3_ECG});
     Var y(Tensor(exec, x_NC.shape(), x_NC.dtype()), recorded);
     Shape routed{node.routes.rows(), G};

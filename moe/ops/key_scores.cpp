@@ -3,8 +3,11 @@
 #include "engine/autograd/shard_sum.h"
 #include "engine/base/profile.h"
 #include "engine/base/visit.h"
+#include "engine/comm/rank_subset.h"
+#include "engine/comm/shares.h"
 #include "engine/kernels/cast.h"
 #include "engine/kernels/product.h"
+#include "engine/tensor/transfer.h"
 #include "moe/kernels/mean_keys.h"
 #include "moe/kernels/top_ids.h"
 
@@ -30,11 +33,26 @@ Tensor widened(Exec& exec, const Tensor& x) {
     return wide;
 }
 
+// Of all experts: those that other ranks of a group hold, too.
 Tensor means_of(Exec& exec, const Tensor& w1_ECG) {
-    Tensor means_EC(exec, {w1_ECG.size(0), w1_ECG.size(1)}, sum_dtype(w1_ECG.dtype()));
-    visit(exec, w1_ECG.dtype(),
-          [&]<class D, class T>(On<D, T>) { kernels::mean_keys<D, T>(exec, means_EC.rows<Sum<T>>(), w1_ECG.rows<T>()); });
+    Size own = w1_ECG.size(0);
+    Tensor means_EC(exec, {own * exec.sharing.experts, w1_ECG.size(1)}, sum_dtype(w1_ECG.dtype()));
+    int place = exec.sharing.experts > 1 ? exec.sharing.ranks->rank() % exec.sharing.experts : 0;
+    Tensor part = means_EC.row_range(place * own, own);
+    visit(exec, w1_ECG.dtype(), [&]<class D, class T>(On<D, T>) { kernels::mean_keys<D, T>(exec, part.rows<Sum<T>>(), w1_ECG.rows<T>()); });
+    if (exec.sharing.experts == 1) return means_EC;
+    RankSubset group(*exec.sharing.ranks, group_of(exec.sharing.ranks->rank(), exec.sharing.experts));
+    group.all_gather(exec, means_EC, part);
     return means_EC;
+}
+
+// Rows (N,C) as those of the whole group, where it shares experts.
+Tensor rows_of_group(Exec& exec, const Tensor& rows_NC) {
+    if (exec.sharing.experts == 1) return rows_NC;
+    Size rows = rows_NC.shape().rows(), columns = rows_NC.shape().columns();
+    Tensor packed = packed_tensor(exec, {rows, columns}, rows_NC.dtype());
+    copy(exec, packed, rows_NC.reshaped({rows, columns}));
+    return gather_group(exec, exec.sharing.experts, packed);
 }
 
 struct MeanKeyScoresNode final : Node {
@@ -47,27 +65,37 @@ struct MeanKeyScoresNode final : Node {
     const char* name() const override { return "mean_key_scores"; }
     bool is_reached() const override { return scores_NE.has_grad() || share->run; }
     void backward(Exec& exec) override {
+        if (w1.needs_grad()) add_weight_gradient(exec);
+        if (!scores_NE.has_grad() || !x.needs_grad()) return;
         visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) { run<D, T>(exec); });
+    }
+
+    // Of this rank's experts, by the rows of its whole group.
+    void add_weight_gradient(Exec& exec) {
+        bool reached = scores_NE.has_grad();
+        Tensor wide = reached ? rows_of_group(exec, widened(exec, x.value())) : Tensor();
+        Tensor dscores = reached ? rows_of_group(exec, scores_NE.grad()) : Tensor();
+        Exec group = exec;
+        if (exec.sharing.experts > 1) group.shards = group_share(exec, exec.sharing.experts);
+        Size own = w1.size(0), first = exec.sharing.experts > 1 ? exec.sharing.ranks->rank() % exec.sharing.experts * own : 0;
+        // One "row" a micro-shard, as the experts' own leaves are.
+        sum_over_shards(group, w1.grad_slot(group), group.shards.count, [&](const Tensor& out, bool add, Size shard, Size) {
+            if (share->run) share->run(out, add, shard);
+            if (!reached) return;
+            Size rows = wide.shape().rows() / group.shards.count;
+            Tensor dm_EC(group, {own, means_EC.size(1)}, means_EC.dtype());
+            visit_sum(group, dm_EC.dtype(), [&]<class D, class S>(On<D, S>) {
+                Rows<const S> all = dscores.rows<S>(), part{all.row(shard * rows) + first, rows, own, all.stride};
+                engine::kernels::product<D, S, S>(group, dm_EC.rows<S>(), part, Layout::transposed,
+                                                  wide.rows<S>().slice(shard * rows, rows), Layout::normal, false);
+                kernels::mean_keys_backward<D, S>(group, out.rows<S>(), add || share->run != nullptr, dm_EC.rows<S>());
+            });
+        });
     }
 
     template <class D, class T>
     void run(Exec& exec) {
         using S = Sum<T>;
-        bool reached = scores_NE.has_grad();
-        if (w1.needs_grad()) {
-            Tensor wide = widened(exec, x.value());
-            Size rows = x.shape().rows() / exec.shards.count;
-            // One "row" a micro-shard, as the experts' own leaves are.
-            sum_over_shards(exec, w1.grad_slot(exec), exec.shards.count, [&](const Tensor& out, bool add, Size shard, Size) {
-                if (share->run) share->run(out, add, shard);
-                if (!reached) return;
-                Tensor dm_EC(exec, means_EC.shape(), means_EC.dtype());
-                engine::kernels::product<D, S, S>(exec, dm_EC.rows<S>(), scores_NE.grad().rows<S>().slice(shard * rows, rows),
-                                                  Layout::transposed, wide.rows<S>().slice(shard * rows, rows), Layout::normal, false);
-                kernels::mean_keys_backward<D, S>(exec, out.rows<S>(), add || share->run != nullptr, dm_EC.rows<S>());
-            });
-        }
-        if (!reached || !x.needs_grad()) return;
         if constexpr (std::is_same_v<T, S>) {
             GradSlot dx = x.grad_slot(exec);
             engine::kernels::product<D, S, S>(exec, dx.tensor.rows<S>(), scores_NE.grad().rows<S>(), Layout::normal, means_EC.rows<S>(),
@@ -119,8 +147,9 @@ Var mean_key_scores(Tape& tape, const Var& x_NC, const Var& w1_ECG, std::shared_
     expect_fit(x_NC.value(), w1_ECG.value());
     Exec& exec = tape.exec();
     bool recorded = tape.records({x_NC, w1_ECG});
-    Var scores(Tensor(exec, {x_NC.shape().rows(), w1_ECG.size(0)}, sum_dtype(x_NC.dtype())), recorded);
-    Tensor means_EC = means_of(exec, w1_ECG.value()), wide = widened(exec, x_NC.value());
+    Tensor means_EC = means_of(exec, w1_ECG.value());
+    Var scores(Tensor(exec, {x_NC.shape().rows(), means_EC.size(0)}, sum_dtype(x_NC.dtype())), recorded);
+    Tensor wide = widened(exec, x_NC.value());
     visit_sum(exec, scores.dtype(), [&]<class D, class S>(On<D, S>) {
         engine::kernels::product<D, S, S>(exec, scores.value().rows<S>(), wide.rows<S>(), Layout::normal, means_EC.rows<S>(),
                                           Layout::transposed, false);
@@ -132,8 +161,9 @@ Var mean_key_scores(Tape& tape, const Var& x_NC, const Var& w1_ECG, std::shared_
 Picks mean_key_picks(Exec& exec, const Tensor& x_NC, const Tensor& w1_ECG, Size K) {
     ProfileScope profile("mean_key_scores");
     expect_fit(x_NC, w1_ECG);
-    Size E = w1_ECG.size(0);
-    Tensor means_EC = means_of(exec, w1_ECG), wide = widened(exec, x_NC);
+    Tensor means_EC = means_of(exec, w1_ECG);
+    Size E = means_EC.size(0);
+    Tensor wide = widened(exec, x_NC);
     SlicedPicks sliced(exec, x_NC, E, K, E);
     visit_sum(exec, means_EC.dtype(), [&]<class D, class S>(On<D, S>) {
         sliced.run<D, S>(exec, [&](Rows<S> part, Size first) {

@@ -10,7 +10,6 @@ class KeySelector : public ExpertSelector {
     KeySelector(const ExpertsPlace& at, const nn::OptionTable& options);
     double choices_per_row() const override { return static_cast<double>(k_); }
     nn::Size parameters() const override { return 0; }
-    bool reads_weights() const override { return true; }
 
   protected:
     nn::Size channels_, experts_, cells_, k_;
@@ -34,6 +33,7 @@ class CellKeys final : public KeySelector {
     CellKeys(const ExpertsPlace& at, const nn::OptionTable& options);
     Selection select(engine::Tape& tape, const nn::Var& x_NC, const nn::Var& w1_ECG, const nn::RowContext& context) override;
     double flops_per_row() const override { return 2.0 * static_cast<double>(channels_ * experts_ * cells_); }
+    bool reads_weights() const override { return true; }
 
   private:
     kernels::Reduce reduce_;

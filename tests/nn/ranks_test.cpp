@@ -162,6 +162,17 @@ TEST_CASE("experts divided among ranks train to the bits of one rank that has th
                      false,
                      Dtype::f64},
              Setting{"expert-choice", {{"n_experts", four}, {"expert_size", three}, {"capacity_factor", 1.5}}},
+             Setting{"avg-k", {{"n_experts", four}, {"expert_size", three}, {"k", two}}},
+             Setting{"avg-k",
+                     {{"n_experts", four}, {"expert_size", three}, {"k", two}, {"gate", std::string("sigmoid")}},
+                     true,
+                     false,
+                     Dtype::bf16},
+             Setting{"avg-k",
+                     {{"n_experts", four}, {"expert_size", three}, {"k", two}, {"gate", std::string("softmax-all")}},
+                     false,
+                     false,
+                     Dtype::f64},
          }) {
         CAPTURE(setting.method);
         Trained alone = train(setting, 1, nn::ParameterStore::Cut::none);
