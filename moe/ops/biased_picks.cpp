@@ -73,7 +73,7 @@ Tensor sequence_balance_loss(Tape& tape, const Var& logits_NE, const Picks& pick
     expect(N % (rows_a_sum * shards) == 0, "sequence_balance", "rows are no whole sequences: got {} rows in {} micro-shards, T = {}", N,
            shards, rows_a_sum);
     Tensor sums = packed_tensor(exec, {N / rows_a_sum, 2 * E}, logits_NE.dtype()), loss(exec, {1}, sums.dtype());
-    double sequences = whole ? 1 : static_cast<double>(rows_of_pass(exec, N) / T);
+    Size sequences = whole ? 1 : rows_of_pass(exec, N) / T;
     visit_sum(exec, sums.dtype(), [&]<class D, class S>(On<D, S>) {
         kernels::sequence_sums<D, S>(exec, sums.rows<S>(), logits_NE.value().rows<S>(), picks.ids_NK.data<std::int32_t>(), K, rows_a_sum,
                                      score);
@@ -91,10 +91,10 @@ Tensor sequence_balance_loss(Tape& tape, const Var& logits_NE, const Picks& pick
             for (Size s = 0; s < shards; ++s)
                 kernels::sequence_loss<D, S>(exec, leaves.data<S>() + s, sums.rows<S>().slice(s * here, here), K, T);
         });
-        loss = pass_sum(exec, leaves, sequences);
+        loss = pass_sum(exec, leaves, static_cast<double>(sequences));
     }
     if (weight != 0 && tape.records({logits_NE})) {
-        tape.record(SequenceBalanceNode{logits_NE, sums, K, T, rows_a_sum, score, weight / (sequences * static_cast<double>(T))});
+        tape.record(SequenceBalanceNode{logits_NE, sums, K, T, rows_a_sum, score, weight / static_cast<double>(sequences * T)});
     }
     return loss;
 }
