@@ -22,6 +22,15 @@ std::uint64_t this_machine() {
     return io::fnv1a(boot + space);
 }
 
+// Dead, though nobody has asked for its exit code yet.
+bool is_zombie(std::int64_t process) {
+    std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+    std::string line;
+    std::getline(file, line);
+    std::size_t name_end = line.rfind(')');
+    return name_end != std::string::npos && line.compare(name_end, 4, ") Z ") == 0;
+}
+
 }  // namespace
 
 ProcessPlace process_place() {
@@ -35,7 +44,8 @@ int count_here(const std::vector<ProcessPlace>& places, int count) {
 }
 
 bool is_gone(const ProcessPlace& place) {
-    return place.machine == process_place().machine && kill(static_cast<pid_t>(place.process), 0) != 0 && errno == ESRCH;
+    if (place.machine != process_place().machine) return false;
+    return (kill(static_cast<pid_t>(place.process), 0) != 0 && errno == ESRCH) || is_zombie(place.process);
 }
 
 }  // namespace engine

@@ -15,10 +15,17 @@ void release(void*) {}
 void copy_to_device(void*, const void*, std::size_t, void*) { missing(); }
 void copy_to_host(void*, const void*, std::size_t, void*) { missing(); }
 void copy_on_device(void*, const void*, std::size_t, void*) { missing(); }
+void copy_rows_on_device(void*, std::size_t, const void*, std::size_t, std::size_t, std::size_t, void*) { missing(); }
 void fill_bytes(void*, int, std::size_t, void*) { missing(); }
 void synchronize(void*) { missing(); }
+void set_wait_check(std::function<void()>) {}
 void* make_stream() { missing(); }
 void destroy_stream(void*) {}
+void* make_event() { missing(); }
+void record(void*, void*) { missing(); }
+bool is_done(void*) { missing(); }
+void destroy_event(void*) {}
+std::string bus_id(int) { missing(); }
 
 }  // namespace engine::cuda
 #endif

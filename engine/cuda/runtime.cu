@@ -1,9 +1,15 @@
 #include "engine/cuda/check.h"
 #include "engine/cuda/runtime.h"
 
+#include <utility>
+
 #include <cuda_runtime.h>
 
 namespace engine::cuda {
+
+namespace {
+thread_local std::function<void()> wait_check;
+}
 
 // Without a driver every call fails; then there are no devices.
 int device_count() {
@@ -28,15 +34,40 @@ void copy_to_host(void* to, const void* from, std::size_t bytes, void* stream) {
 void copy_on_device(void* to, const void* from, std::size_t bytes, void* stream) {
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, static_cast<cudaStream_t>(stream)), "copy on device");
 }
+void copy_rows_on_device(void* to, std::size_t to_step, const void* from, std::size_t from_step, std::size_t row_bytes, std::size_t rows,
+                         void* stream) {
+    check(cudaMemcpy2DAsync(to, to_step, from, from_step, row_bytes, rows, cudaMemcpyDeviceToDevice, static_cast<cudaStream_t>(stream)),
+          "copy of rows on device");
+}
 void fill_bytes(void* memory, int value, std::size_t bytes, void* stream) {
     check(cudaMemsetAsync(memory, value, bytes, static_cast<cudaStream_t>(stream)), "memset");
 }
-void synchronize(void* stream) { check(cudaStreamSynchronize(static_cast<cudaStream_t>(stream)), "cudaStreamSynchronize"); }
+void synchronize(void* stream) {
+    cudaError_t status = cudaStreamSynchronize(static_cast<cudaStream_t>(stream));
+    if (wait_check) wait_check();
+    check(status, "cudaStreamSynchronize");
+}
+void set_wait_check(std::function<void()> check) { wait_check = std::move(check); }
 void* make_stream() {
     cudaStream_t stream = nullptr;
     check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreate");
     return stream;
 }
 void destroy_stream(void* stream) { cudaStreamDestroy(static_cast<cudaStream_t>(stream)); }
+void* make_event() {
+    cudaEvent_t event = nullptr;
+    check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreate");
+    return event;
+}
+void record(void* event, void* stream) {
+    check(cudaEventRecord(static_cast<cudaEvent_t>(event), static_cast<cudaStream_t>(stream)), "cudaEventRecord");
+}
+bool is_done(void* event) { return cudaEventQuery(static_cast<cudaEvent_t>(event)) != cudaErrorNotReady; }
+void destroy_event(void* event) { cudaEventDestroy(static_cast<cudaEvent_t>(event)); }
+std::string bus_id(int index) {
+    char text[32] = "";
+    check(cudaDeviceGetPCIBusId(text, sizeof text, index), "cudaDeviceGetPCIBusId");
+    return text;
+}
 
 }  // namespace engine::cuda

@@ -91,6 +91,10 @@ void copy(const Exec& exec, const Tensor& to, const Tensor& from) {
         }
     };
     if (to.row_stride() == columns && from.row_stride() == columns) return move(0, 0, rows * columns);
+    if (rows > 1 && !to.device().on_host()) {
+        return cuda::copy_rows_on_device(to.address(), to_size(to.row_stride() * element), from.address(),
+                                         to_size(from.row_stride() * element), to_size(columns * element), to_size(rows), exec.stream);
+    }
     for (Size i = 0; i < rows; ++i) move(i * to.row_stride(), i * from.row_stride(), columns);
 }
 
