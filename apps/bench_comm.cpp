@@ -6,6 +6,7 @@
 #include "apps/comm_timing.h"
 #include "apps/command.h"
 #include "apps/rank_group.h"
+#include "apps/rank_options.h"
 #include "apps/rank_values.h"
 #include "apps/runtime.h"
 
@@ -28,6 +29,7 @@ struct CommOptions {
     int ranks = 0;
     std::string device = "cpu", out;
     double largest_megabytes = 64, seconds = 0.1, rank_timeout = 600;
+    RankOptions rank;
     bool as_json = false;
 };
 
@@ -122,9 +124,8 @@ void bench_ranks(Exec exec, const Place& place, const CommOptions& options) {
 }
 
 int run_bench_comm(const CommOptions& options) {
-    Device device = parse_device(options.device);
-    if (device.kind == DeviceKind::simt) throw UsageError("[bench] simt checks kernels and does not time them; hint: --device cpu or cuda");
-    RankEnvironment environment = rank_environment();
+    if (options.device == "simt") throw UsageError("[bench] simt checks kernels and does not time them; hint: --device cpu or cuda");
+    RankEnvironment environment = rank_environment(options.rank);
     if (environment.size > 1 && options.ranks > 0 && options.ranks != environment.size) {
         throw UsageError(fmt::format("[bench] --ranks is {}, but {} started {}; hint: leave --ranks to the launcher", options.ranks,
                                      environment.launcher, environment.size));
@@ -133,8 +134,9 @@ int run_bench_comm(const CommOptions& options) {
     int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
     if (group) {
         return group->guard([&] {
-            Runtime runtime(options.device, std::max(1, cores / group->local_size()));
-            bench_ranks(runtime.exec(&group->communicator()), {environment.launcher, group->local_size()}, options);
+            Runtime runtime(group->device_of(options.device), std::max(1, cores / group->local_size()));
+            std::unique_ptr<Communicator> gpus = group->gpu_ranks(runtime.exec().device);
+            bench_ranks(runtime.exec(gpus ? gpus.get() : &group->communicator()), {environment.launcher, group->local_size()}, options);
             return kDone;
         });
     }
@@ -154,8 +156,7 @@ std::function<int()> add_bench_comm(CLI::App& app) {
     app.add_option("--largest", options->largest_megabytes, "MB of the largest tensor, if memory allows it (default: 64)")
         ->check(CLI::Range(1e-5, 65536.0));
     app.add_option("--seconds", options->seconds, "time spent on a size (default: 0.1)")->check(CLI::Range(0.0, 60.0));
-    app.add_option("--rank-timeout", options->rank_timeout, "seconds that ranks wait for a rank that does not answer (default: 600)")
-        ->check(CLI::Range(1.0, 86400.0));
+    add_rank_options(app, options->rank, options->rank_timeout);
     app.add_option("--out", options->out, "save latencies and bandwidths here, for plan --comm");
     app.add_flag("--json", options->as_json, "print one JSON document");
     return [options] { return run_bench_comm(*options); };

@@ -1,11 +1,16 @@
 #include "apps/rank_group.h"
 
 #include "apps/command.h"
+#include "apps/rank_device.h"
 #include "apps/rank_meeting.h"
 #include "apps/training_run.h"
+#include "engine/comm/gpu_place.h"
+#include "engine/comm/nccl_ranks.h"
+#include "engine/cuda/runtime.h"
 #include "engine/tensor/transfer.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace apps {
 
@@ -53,9 +58,17 @@ std::pair<std::string, std::string> difference(std::string a, std::string b) {
     return {told(first_line(a)), told(first_line(b))};
 }
 
+bool speaks_nccl(Device device) {
+    return device.kind == DeviceKind::cuda || (device.kind == DeviceKind::simt && std::getenv("MOEGRAD_NCCL_LIBRARY") != nullptr);
+}
+
 }  // namespace
 
-RankGroup::RankGroup(std::unique_ptr<Transport> transport) : transport_(std::move(transport)), communicator_(process_ranks(*transport_)) {}
+RankGroup::RankGroup(std::unique_ptr<Transport> transport, const RankEnvironment& environment, double patience)
+    : transport_(std::move(transport)),
+      communicator_(process_ranks(*transport_)),
+      local_rank_(environment.local_rank.value_or(transport_->local_rank())),
+      patience_(patience) {}
 
 std::unique_ptr<RankGroup> RankGroup::join(const RankEnvironment& environment, double patience) {
     if (environment.size == 1) return {};
@@ -69,7 +82,7 @@ std::unique_ptr<RankGroup> RankGroup::join(const RankEnvironment& environment, d
     } else {
         transport = mpi_transport(patience);
     }
-    std::unique_ptr<RankGroup> group(new RankGroup(std::move(transport)));
+    std::unique_ptr<RankGroup> group(new RankGroup(std::move(transport), environment, patience));
     expect(group->size() == environment.size, "ranks",
            "{} started {} ranks, but MPI sees {}: this is rank {}; hint: start with mpirun, srun --mpi=pmix or moegrad launch",
            environment.launcher, environment.size, group->size(), environment.rank);
@@ -89,6 +102,38 @@ void RankGroup::agree(const std::vector<Topic>& topics) {
                             "same command, program and data",
                             topic.name, first, r, other));
         }
+    }
+}
+
+std::string RankGroup::device_of(const std::string& device) {
+    std::string own;
+    all_do([&] {
+        own = device_of_rank(device, {.rank = local_rank_,
+                                      .count = local_size(),
+                                      .gpus = cuda::device_count(),
+                                      .gpus_are_named = std::getenv("CUDA_VISIBLE_DEVICES") != nullptr});
+        if (speaks_nccl(parse_device(own))) nccl::library();
+    });
+    return own;
+}
+
+std::unique_ptr<Communicator> RankGroup::gpu_ranks(Device device) {
+    if (!speaks_nccl(device)) return {};
+    try {
+        std::unique_ptr<Communicator> ranks = nccl_ranks(*transport_, device, patience_);
+        if (is_first()) fmt::print(stderr, "tensors travel by NCCL {}\n", nccl::version_text(nccl::library().version));
+        return ranks;
+    } catch (const UnfitRanks& error) { throw AgreedError(error.what()); }
+}
+
+void RankGroup::all_do(const std::function<void()>& body) {
+    std::string message;
+    try {
+        body();
+    } catch (const std::exception& error) { message = error.what(); }
+    if (!communicator_->any(!message.empty())) return;
+    for (const std::string& each : gathered(*communicator_, message)) {
+        if (!each.empty()) throw AgreedError(each);
     }
 }
 

@@ -2,6 +2,7 @@
 #include "apps/model_factory.h"
 #include "apps/plan.h"
 #include "apps/rank_group.h"
+#include "apps/rank_options.h"
 #include "apps/signals.h"
 #include "apps/training.h"
 #include "engine/base/error.h"
@@ -97,15 +98,9 @@ std::function<int()> add_train(CLI::App& app) {
     app.add_option("--stop-at", arguments->stop_at, "save at this step and exit with 75")->check(CLI::NonNegativeNumber);
     app.add_option("--time-limit", arguments->time_limit, "save after this time and exit with 75: 2h, 30m, 90s");
     app.add_option("--init-from", arguments->init_from, "take weights by name from this run");
-    app.add_option("--rank-timeout", arguments->rank_timeout, "seconds that ranks wait for a rank that does not answer (default: 600)")
-        ->check(CLI::Range(1.0, 86400.0));
     app.add_option("--check-ranks", arguments->check_ranks, "compare a hash of the ranks' weights every so many steps (default: never)")
         ->check(CLI::PositiveNumber);
-    app.add_option("--rank", arguments->rank.rank, "without a launcher: this process' rank")->check(CLI::NonNegativeNumber);
-    app.add_option("--world", arguments->rank.world, "how many ranks there are")->check(CLI::PositiveNumber);
-    app.add_option("--local-rank", arguments->rank.local_rank, "the rank among those of its machine: its GPU")
-        ->check(CLI::NonNegativeNumber);
-    app.add_option("--init", arguments->rank.init, "where the ranks meet: tcp://HOST:PORT of rank 0, or file://FOLDER that all see");
+    add_rank_options(app, arguments->rank, arguments->rank_timeout);
     app.footer("Keys of the configuration:\n" + config_help());
     return [arguments] { return run_train(*arguments); };
 }

@@ -24,7 +24,7 @@ Size threads_of(const Config& config, const RankGroup* group) {
 
 Outcome train_all_ranks(const RunFolder& folder, const Config& config, const data::TokenStore& store, const StopRules& rules,
                         const std::optional<fs::path>& init_from, RankGroup* group) {
-    Runtime runtime(config.train.device, threads_of(config, group));
+    Runtime runtime(group != nullptr ? group->device_of(config.train.device) : config.train.device, threads_of(config, group));
     Outcome outcome = Outcome::finished;
     auto train = [&](engine::Communicator* communicator) {
         engine::Exec exec = runtime.exec(communicator);
@@ -36,7 +36,8 @@ Outcome train_all_ranks(const RunFolder& folder, const Config& config, const dat
         } catch (const engine::RankLost& lost) { throw engine::RankLost(fmt::format("{} (at step {})", lost.what(), run.step())); }
     };
     if (group != nullptr) {
-        train(&group->communicator());
+        std::unique_ptr<engine::Communicator> gpus = group->gpu_ranks(runtime.exec().device);
+        train(gpus ? gpus.get() : &group->communicator());
     } else if (config.parallel.ranks == 1) {
         train(nullptr);
     } else {

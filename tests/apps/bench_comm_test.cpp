@@ -52,19 +52,21 @@ TEST_CASE("bench comm of virtual ranks prints one document, and its constants ar
 }
 
 TEST_CASE("bench comm of launched ranks: one document from the first of them, with the hash of virtual ranks") {
-    if (!can_run_ranks()) return;
     SmallRuns runs;
     std::string constants = (runs / "comm.json").string();
-    ProgramResult result = RunningProgram(on_ranks(3, bench({"--json", "--out", constants}))).wait();
-    REQUIRE_MESSAGE(result.code == 0, result.errors);
-    std::size_t begin = result.errors.find('{');
-    REQUIRE(begin != std::string::npos);
-    auto document = nlohmann::json::parse(result.errors.substr(begin));
-    check_document(document, 3);
-    CHECK(document["launcher"] == "Open MPI");
-    CHECK(document["tree_hash"] == nlohmann::json::parse(printed_by(bench({"--json"})))["tree_hash"]);
-    CHECK(apps::load_constants(constants).ranks == 3);
-    CHECK(RunningProgram(on_ranks(2, bench({"--ranks", "3"}))).wait().code != 0);
+    for (const std::string& over : ways_to_launch()) {
+        CAPTURE(over);
+        ProgramResult result = RunningProgram(on_ranks(3, bench({"--json", "--out", constants}), over)).wait();
+        REQUIRE_MESSAGE(result.code == 0, result.errors);
+        std::size_t begin = result.errors.find('{');
+        REQUIRE(begin != std::string::npos);
+        auto document = nlohmann::json::parse(result.errors.substr(begin));
+        check_document(document, 3);
+        CHECK(document["launcher"] == (over == "mpi" ? "Open MPI" : "--rank"));
+        CHECK(document["tree_hash"] == nlohmann::json::parse(printed_by(bench({"--json"})))["tree_hash"]);
+        CHECK(apps::load_constants(constants).ranks == 3);
+        CHECK(RunningProgram(on_ranks(2, bench({"--ranks", "3"}), over)).wait().code != 0);
+    }
 }
 
 TEST_CASE("bench comm refuses what it cannot do in one line") {
