@@ -1,13 +1,13 @@
 #include "engine/comm/gpu_place.h"
 
 #include "engine/comm/nccl_library.h"
+#include "engine/comm/transport_gather.h"
 #include "engine/cuda/runtime.h"
 #include "engine/io/manifest.h"
 
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
-#include <span>
 #include <string>
 
 #include <unistd.h>
@@ -58,11 +58,7 @@ void check_gpu_places(const std::vector<GpuPlace>& places, bool may_share) {
 }
 
 void check_gpu_places(Transport& transport, const GpuPlace& own) {
-    std::vector<GpuPlace> places(static_cast<std::size_t>(transport.size()));
-    std::vector<Transport::Receive> receives;
-    for (GpuPlace& place : places) receives.push_back(std::as_writable_bytes(std::span(&place, 1)));
-    transport.exchange("gpus", std::vector<Transport::Send>(places.size(), std::as_bytes(std::span(&own, 1))), receives);
-    check_gpu_places(places, may_share(own.nccl));
+    check_gpu_places(gathered(transport, "gpus", own), may_share(own.nccl));
 }
 
 }  // namespace engine

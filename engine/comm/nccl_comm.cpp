@@ -1,9 +1,9 @@
 #include "engine/comm/nccl_comm.h"
 
+#include "engine/comm/transport_gather.h"
 #include "engine/cuda/runtime.h"
 
 #include <exception>
-#include <span>
 #include <utility>
 
 #include <sched.h>
@@ -17,14 +17,12 @@ constexpr int kSystemError = 2, kRemoteError = 6;
 
 bool is_fine(int result) { return result == nccl::kSuccess || result == nccl::kInProgress; }
 
-// Every rank's own value.
-template <class T>
-std::vector<T> gathered(Transport& transport, std::string_view collective, const T& own) {
-    std::vector<T> all(static_cast<std::size_t>(transport.size()));
-    std::vector<Transport::Receive> receives;
-    for (T& each : all) receives.push_back(std::as_writable_bytes(std::span(&each, 1)));
-    transport.exchange(collective, std::vector<Transport::Send>(all.size(), std::as_bytes(std::span(&own, 1))), receives);
-    return all;
+// Throws RankLost where a rank does not answer.
+void name_lost(Transport& transport, std::string_view collective) {
+    try {
+        gathered(transport, collective, std::byte{0});
+    } catch (const RankLost&) { throw; } catch (const Error&) {
+    }  // a rank is elsewhere, and alive
 }
 
 // Rank 0's, on every rank.
@@ -151,7 +149,7 @@ void NcclComm::check() {
     if (!loss) return;
     if (!loss->of_a_rank) throw Error(fmt::format("[{}] {}", loss->collective, loss->text));
     // NCCL does not say which; the transport finds out, and throws.
-    if (!loss->names_rank) gathered(transport_, loss->collective, std::byte{0});
+    if (!loss->names_rank) name_lost(transport_, loss->collective);
     throw RankLost(fmt::format("[{}] {}", loss->collective, loss->text));
 }
 

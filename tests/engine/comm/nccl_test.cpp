@@ -240,6 +240,35 @@ TEST_CASE("an error that NCCL reports later ends the rank that has it at once, a
     CHECK(fake.log_of(0).ends_with("end\nabort\n"));
 }
 
+TEST_CASE("as an NCCL rank: the network fails" * doctest::skip()) {
+    FakeRank rank(meeting_of_test().rank == 0 ? 20 : 0.5);
+    rank.gather();
+    const char* expected =
+        rank.rank() == 0 ? "[all_gather] rank 0: NCCL failed: fake failure" : "a rank gave rank 1 no answer for 0.5 s, and answers now";
+    CHECK_THROWS_WITH_AS(rank.gather(), doctest::Contains(expected), RankLost);
+}
+
+TEST_CASE("as an NCCL rank: the network fails while the other is elsewhere" * doctest::skip()) {
+    FakeRank rank(20, {DeviceKind::simt, 0});
+    rank.gather();
+    if (rank.rank() == 0) {
+        CHECK_THROWS_WITH_AS(rank.gather(), doctest::Contains("[all_gather] rank 0: NCCL failed: fake failure"), RankLost);
+    } else {
+        Exec host;
+        Tensor whole = zeros(host, {2, 3}, Dtype::f32);
+        CHECK_THROWS_WITH_AS(rank.communicator->all_gather(host, whole, whole.row_range(1, 1)), doctest::Contains("ranks disagree"), Error);
+    }
+}
+
+TEST_CASE("where NCCL lost the network and every rank still answers, each tells what it saw") {
+    if (!fake_is_here()) return;
+    // A remote error in the second group.
+    FakeRanks fake;
+    Variable fault("FAKE_NCCL_FAIL", "0:1:6");
+    CHECK(run_case_on_tcp_ranks(2, "as an NCCL rank: the network fails") == 0);
+    CHECK(run_case_on_tcp_ranks(2, "as an NCCL rank: the network fails while the other is elsewhere") == 0);
+}
+
 TEST_CASE("two ranks on one GPU are refused by name, unless NCCL takes them for two hosts or was told to allow it") {
     auto place = [](std::uint64_t host, const char* gpu) {
         GpuPlace made{.host = host, .device = 3, .nccl = 22809};
