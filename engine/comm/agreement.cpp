@@ -47,11 +47,13 @@ void agreed(Exec& exec, const std::function<void()>& action) {
         action();
     } catch (...) { own = std::current_exception(); }
     if (!exec.communicator->any(own != nullptr)) return;
-    Tensor all(exec, {exec.communicator->size(), static_cast<Size>(kLongest)}, Dtype::i32);
-    Tensor row = from_host(exec, {1, static_cast<Size>(kLongest)}, Dtype::i32, characters(own ? message_of(own) : ""));
-    exec.communicator->all_gather(exec, all, row);
+    // On the host: a device may be what failed.
+    Exec host{.communicator = exec.communicator};
+    Tensor all(host, {exec.communicator->size(), static_cast<Size>(kLongest)}, Dtype::i32);
+    Tensor row = from_host(host, {1, static_cast<Size>(kLongest)}, Dtype::i32, characters(own ? message_of(own) : ""));
+    exec.communicator->all_gather(host, all, row);
     if (own) std::rethrow_exception(own);
-    std::vector<std::int32_t> rows = to_host<std::int32_t>(exec, all);
+    std::vector<std::int32_t> rows = to_host<std::int32_t>(host, all);
     for (int rank = 0; rank < exec.communicator->size(); ++rank) {
         std::string text = text_of(rows, rank);
         if (!text.empty()) throw Error(fmt::format("{} (rank {})", text, rank));
