@@ -43,6 +43,17 @@ TEST_CASE("training, evaluations, samples, balance and routing with experts over
     }
 }
 
+TEST_CASE("the CUDA sources share experts among virtual ranks, too, run thread by thread") {
+    SmallRuns runs;
+    const Arguments settings = with(kSettings, {"train.device=simt", "train.steps=2", "train.save_every=0", "train.eval_every=0"});
+    REQUIRE(run_program(runs.train("one", settings)).code == 0);
+    for (int zero : {0, 1}) {
+        std::string out = "shared" + std::to_string(zero);
+        CHECK(run_program(runs.train(out, with(settings, layout(4, 2, zero)))).code == 0);
+        check_equal_runs(runs / "one", runs / out, 2);
+    }
+}
+
 TEST_CASE("ranks that are processes share experts, too, over TCP and MPI") {
     SmallRuns runs;
     REQUIRE(run_program(runs.train("one", kSettings)).code == 0);
