@@ -20,17 +20,27 @@ inline namespace ENGINE_DEVICE {
 
 constexpr Size kBlockTokens = 8, kBlockRows = 32;
 
-// A table that a second-level cache holds.
+// A table that a second-level cache holds, as a whole.
 template <class T>
-bool is_small(Rows<const T> table) {
+bool is_small(const RowChoices& choices, Rows<const T> table) {
     constexpr Size kSmallBytes = Size{512} << 10;
-    return table.rows * table.columns * static_cast<Size>(sizeof(T)) <= kSmallBytes;
+    return table.rows * table.columns * choices.parts * static_cast<Size>(sizeof(T)) <= kSmallBytes;
+}
+
+// f(a constant: the strips of one of `parts` parts).
+template <class F>
+void with_strips(int parts, F&& f) {
+    using engine::kernels::kStrips;
+    if (parts == 1) return f(std::integral_constant<int, kStrips>());
+    if (parts == 2) return f(std::integral_constant<int, kStrips / 2>());
+    if (parts == 4) return f(std::integral_constant<int, kStrips / 4>());
+    f(std::integral_constant<int, kStrips / 8>());
 }
 
 // Walking through a large table reads each row once, in order, and the tokens' rows from a cache; it pays once rows are chosen about twice.
 template <class T>
 bool walks_table(const RowChoices& choices, Rows<const T> table) {
-    return choices.order != nullptr && choices.count() >= 2 * choices.rows && !is_small(table);
+    return choices.order != nullptr && choices.count() >= 2 * choices.rows && !is_small(choices, table);
 }
 
 // The tokens and weights of the choices in sorted order.
@@ -77,7 +87,7 @@ void combine_strip(Rows<T> y, bool add, const SortedChoices<Sum<T>>& sorted, Row
         Vector<S> row[kVectors];
         for (int v = 0; v < kVectors; ++v) {
             Size left = columns - v * kLanes<S>;
-            row[v] = left > 0 ? load_row_end(table.row(m) + column + v * kLanes<S>, 0, left) : Vector<S>{};
+            row[v] = left > 0 ? load_row_part(table.row(m) + column + v * kLanes<S>, left) : Vector<S>{};
         }
         for (Size r = first; r < last; ++r) {
             S* sum = sums + static_cast<Size>(token[r]) * kWidth;
@@ -109,7 +119,7 @@ template <class T>
 void combine_by_token(Rows<T> y, bool add, Rows<const Sum<T>> w, Rows<const T> table, const RowChoices& choices) {
     using S = Sum<T>;
     Size C = y.columns, J = choices.choices;
-    bool small = is_small(table);
+    bool small = is_small(choices, table);
     parallel_blocks(y.rows, kBlockTokens, [&](Size first, Size last) {
         auto* key = arena<4, std::uint64_t>(J);
         S* sum = arena<3, S>(C);
@@ -126,7 +136,7 @@ void combine_by_token(Rows<T> y, bool add, Rows<const Sum<T>> w, Rows<const T> t
 }
 
 // One row of the table's gradient: leaves are micro-shards, added along the aligned tree. Leaves without a choice add nothing.
-template <class T>
+template <int kStrips, class T>
 struct RowTree {
     using S = Sum<T>;
     const std::int32_t *order, *token;
@@ -164,7 +174,7 @@ struct RowTree {
             const T* in = x.row(token[r]);
             if (r + 2 < last) prefetch_row(x.row(token[r + 2]), C);
             if (a.data != nullptr) {
-                a(token[r], order[r] - token[r] * choices) = dot_and_add_row(out, weight[r], in, row, C);
+                a(token[r], order[r] - token[r] * choices) = dot_and_add_row<kStrips>(out, weight[r], in, row, C);
             } else {
                 add_scaled_row(out, weight[r], in, C);
             }
@@ -174,10 +184,8 @@ struct RowTree {
     }
 };
 
-}  // namespace ENGINE_DEVICE
-
-template <class D, class T>
-void row_dots(Exec& exec, Rows<Sum<T>> a, Rows<const T> x, Rows<const T> table, const RowChoices& choices) {
+template <int kStrips, class T>
+void dots_of_strips(Exec& exec, Rows<Sum<T>> a, Rows<const T> x, Rows<const T> table, const RowChoices& choices) {
     Size C = x.columns, J = choices.choices;
     if (!walks_table(choices, table)) {
         parallel_blocks(choices.tokens, kBlockTokens, [&](Size first, Size last) {
@@ -185,7 +193,7 @@ void row_dots(Exec& exec, Rows<Sum<T>> a, Rows<const T> x, Rows<const T> table, 
                 const std::int32_t* ids = choices.ids + n * J;
                 for (Size j = 0; j < J; ++j) {
                     if (j + 2 < J) prefetch_row(table.row(ids[j + 2]), C);
-                    a(n, j) = dot_rows(x.row(n), table.row(ids[j]), C);
+                    a(n, j) = dot_rows<kStrips>(x.row(n), table.row(ids[j]), C);
                 }
             }
         });
@@ -198,10 +206,40 @@ void row_dots(Exec& exec, Rows<Sum<T>> a, Rows<const T> x, Rows<const T> table, 
         for (Size m = first; m < last; ++m) {
             for (Size r = choices.offsets[m]; r < choices.offsets[m + 1]; ++r) {
                 if (r + 2 < end) prefetch_row(x.row(token[r + 2]), C);
-                a(token[r], choices.order[r] - token[r] * J) = dot_rows(x.row(token[r]), table.row(m), C);
+                a(token[r], choices.order[r] - token[r] * J) = dot_rows<kStrips>(x.row(token[r]), table.row(m), C);
             }
         }
     });
+}
+
+template <int kStrips, class T>
+void gradient_of_strips(Exec& exec, Rows<Sum<T>> dtable, bool add, Rows<const Sum<T>> w, Rows<const T> x, const RowChoices& choices,
+                        Rows<Sum<T>> a, Rows<const T> table) {
+    using S = Sum<T>;
+    SortedChoices<S> sorted(exec, w, choices);
+    Size C = x.columns, shards = exec.shards.count, depth = 2;
+    for (Size s = 1; s < shards; s *= 2) ++depth;
+    parallel_blocks(choices.rows, kBlockRows, [&](Size first, Size last) {
+        S* sum = arena<3, S>(depth * C);
+        for (Size m = first; m < last; ++m) {
+            const T* row = a.data != nullptr ? table.row(m) : nullptr;
+            RowTree<kStrips, T> tree{choices.order, sorted.token(), sorted.weight(), x, a, row, choices.choices, choices.count() / shards};
+            S* out = dtable.row(m);
+            bool touched = tree.sum(sum, sum + C, choices.offsets[m], choices.offsets[m + 1], 0, shards);
+            if (!add) {
+                touched ? std::copy_n(sum, C, out) : std::fill_n(out, C, S(0));
+            } else if (touched) {
+                for (Size c = 0; c < C; ++c) out[c] += sum[c];
+            }
+        }
+    });
+}
+
+}  // namespace ENGINE_DEVICE
+
+template <class D, class T>
+void row_dots(Exec& exec, Rows<Sum<T>> a, Rows<const T> x, Rows<const T> table, const RowChoices& choices) {
+    with_strips(choices.parts, [&](auto strips) { dots_of_strips<strips, T>(exec, a, x, table, choices); });
 }
 
 template <class D, class T>
@@ -222,24 +260,9 @@ void row_combine(Exec& exec, Rows<T> y, bool add, Rows<const Sum<T>> w, Rows<con
 template <class D, class T>
 void row_gradient(Exec& exec, Rows<Sum<T>> dtable, bool add, Rows<const Sum<T>> w, Rows<const T> x, const RowChoices& choices,
                   Rows<Sum<T>> a, Rows<const T> table) {
-    using S = Sum<T>;
-    SortedChoices<S> sorted(exec, w, choices);
-    Size C = x.columns, shards = exec.shards.count, depth = 2;
-    for (Size s = 1; s < shards; s *= 2) ++depth;
-    parallel_blocks(choices.rows, kBlockRows, [&](Size first, Size last) {
-        S* sum = arena<3, S>(depth * C);
-        for (Size m = first; m < last; ++m) {
-            RowTree<T> tree{choices.order,   sorted.token(),          sorted.weight(), x, a, a.data != nullptr ? table.row(m) : nullptr,
-                            choices.choices, choices.count() / shards};
-            S* out = dtable.row(m);
-            bool touched = tree.sum(sum, sum + C, choices.offsets[m], choices.offsets[m + 1], 0, shards);
-            if (!add) {
-                touched ? std::copy_n(sum, C, out) : std::fill_n(out, C, S(0));
-            } else if (touched) {
-                for (Size c = 0; c < C; ++c) out[c] += sum[c];
-            }
-        }
-    });
+    // Without dots, strips change nothing.
+    with_strips(a.data != nullptr ? choices.parts : 1,
+                [&](auto strips) { gradient_of_strips<strips, T>(exec, dtable, add, w, x, choices, a, table); });
 }
 
 #define INSTANTIATE(T)                                                                                                                 \

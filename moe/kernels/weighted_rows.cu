@@ -1,5 +1,6 @@
 #include "engine/base/here.h"
 #include "engine/cuda/launch.h"
+#include "engine/kernels/strips.h"
 #include "moe/kernels/weighted_rows.h"
 
 namespace moe::kernels {
@@ -7,21 +8,48 @@ namespace moe::kernels {
 using engine::Here;
 using engine::load;
 using engine::store;
+using engine::kernels::kStrips;
+using engine::kernels::strip_begin;
 
 inline namespace ENGINE_DEVICE {
 
 constexpr int kDotWarps = 4, kColumnThreads = 128;
 
+// Each lane brings its part of every strip's sum; lane 0 gets their sum along the tree over strips. The lanes' parts are folded upper half
+// onto lower; while there are strips left to divide, each half of the lanes goes on with one half of them.
+template <int kStrips>
+__device__ float fold_strips(float* part) {
+    auto other = [](float value, int bits) { return __shfl_xor_sync(engine::kFullWarp, value, bits); };
+    unsigned lane = threadIdx.x % 32;
+    int bits = 16;
+    for (int half = kStrips / 2; half > 0; half /= 2, bits /= 2) {
+        bool upper = (lane & static_cast<unsigned>(bits)) != 0;
+        for (int k = 0; k < half; ++k) {
+            float own = upper ? part[k + half] : part[k], given = upper ? part[k] : part[k + half];
+            part[k] = own + other(given, bits);
+        }
+    }
+    float sum = part[0];
+    for (int each = bits; each > 0; each /= 2) sum += other(sum, each);
+    for (int each = bits * 2; each <= 16; each *= 2) sum += other(sum, each);
+    return sum;
+}
+
 // One block a token, one warp a choice at a time.
-template <class T>
+template <int kStrips, class T>
 __global__ void row_dots_kernel(Rows<float> a, Rows<const T> x, Rows<const T> table, RowChoices choices) {
     Size n = blockIdx.x;
     unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     for (Size j = warp; j < choices.choices; j += kDotWarps) {
         const T* row = table.row(choices.ids[n * choices.choices + j]);
-        float sum = 0;
-        for (Size c = lane; c < x.columns; c += 32) sum = fmaf(load(x(n, c)), load(row[c]), sum);
-        sum = engine::warp_sum(sum);
+        float part[kStrips];
+        for (int k = 0; k < kStrips; ++k) {
+            part[k] = 0;
+            Size last = strip_begin(x.columns, kStrips, k + 1);
+            for (Size c = strip_begin(x.columns, kStrips, k) + lane; c < last; c += 32)
+                part[k] = fmaf(load(x(n, c)), load(row[c]), part[k]);
+        }
+        float sum = fold_strips<kStrips>(part);
         if (lane == 0) a(n, j) = sum;
     }
 }
@@ -86,8 +114,14 @@ __global__ void row_gradient_kernel(Rows<float> dtable, bool add, Rows<const flo
 
 template <class D, class T>
 void row_dots(Exec& exec, Rows<Sum<T>> a, Rows<const T> x, Rows<const T> table, const RowChoices& choices) {
-    engine::launch("row_dots_kernel", row_dots_kernel<T>, dim3(static_cast<unsigned>(choices.tokens)), kDotWarps * 32, 0, exec.stream, a, x,
-                   table, choices);
+    auto run = [&](auto kernel) {
+        engine::launch("row_dots_kernel", kernel, dim3(static_cast<unsigned>(choices.tokens)), kDotWarps * 32, 0, exec.stream, a, x, table,
+                       choices);
+    };
+    if (choices.parts == 1) return run(row_dots_kernel<kStrips, T>);
+    if (choices.parts == 2) return run(row_dots_kernel<kStrips / 2, T>);
+    if (choices.parts == 4) return run(row_dots_kernel<kStrips / 4, T>);
+    run(row_dots_kernel<kStrips / 8, T>);
 }
 
 template <class D, class T>

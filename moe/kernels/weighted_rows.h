@@ -10,12 +10,15 @@ using engine::Size;
 using engine::Sum;
 
 // Each of N tokens chose J rows of a table of M. Sorted by slot_sort: `order` and `offsets`, which gradients of the table need and which
-// let the CPU walk through the table instead of through the tokens; null where nobody needs them.
+// let the CPU walk through the table instead of through the tokens; null where nobody needs them. The table's columns may be one of `parts`
+// equal parts of all, 2, 4 or 8 of a multiple of 16·parts (engine/kernels/strips.h): every result then has the bits of the whole table's,
+// dots those of a node of its tree over strips.
 struct RowChoices {
     Size tokens, choices, rows;
     const std::int32_t* ids;      // (N,J)
     const std::int32_t* offsets;  // (M+1)
     const std::int32_t* order;    // (N·J)
+    int parts = 1;
 
     ENGINE_BOTH Size count() const { return tokens * choices; }
 };
@@ -24,7 +27,7 @@ struct RowChoices {
 // No buffer of N·J·C. Bytes: N·J rows of C read once each, of the table or, in a gradient, of x; 2·N·J·C FLOPs.
 // Elements of the table are counted in 64 bits. Nothing depends on the rows beside a row, on threads, or on whether choices are sorted.
 
-// a[n,j] = x[n]·table[ids[n,j]]
+// a[n,j] = x[n]·table[ids[n,j]], formed per strip of columns and then along the tree over strips
 template <class D, class T>
 void row_dots(Exec& exec, Rows<Sum<T>> a, Rows<const T> x, Rows<const T> table, const RowChoices& choices);
 

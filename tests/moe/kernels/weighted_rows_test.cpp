@@ -186,6 +186,85 @@ TEST_CASE_DEVICES("the table's gradient of four micro-shards is the tree of four
     for (std::size_t i = 0; i < whole.size(); ++i) CHECK(whole[i] == (leaf[0][i] + leaf[1][i]) + (leaf[2][i] + leaf[3][i]));
 }
 
+namespace {
+
+// Columns [first, first + columns) of everything, on a device.
+Results part_of(Exec& exec, Dtype dtype, const Setting& s, const std::vector<std::int32_t>& ids, int parts, int part) {
+    Exec on = exec;
+    on.shards = {0, s.shards, s.shards};
+    Dtype wide = sum_dtype(dtype);
+    Size columns = s.C / parts, first = columns * part;
+    auto cut = [&](Size rows, Dtype as, std::uint64_t salt) {
+        return from_host(on, {rows, s.C}, as, random_values(rows * s.C, salt)).columns(first, columns);
+    };
+    Tensor id = from_host(on, {s.N * s.J}, Dtype::i32, ids), offsets(on, {s.M + 1}, Dtype::i32), order(on, {s.N * s.J}, Dtype::i32);
+    Tensor x = cut(s.N, dtype, 1), table = cut(s.M, dtype, 2), y = cut(s.N, dtype, 4), dtable = cut(s.M, wide, 5);
+    Tensor w = from_host(on, {s.N, s.J}, wide, random_values(s.N * s.J, 3)), dots(on, {s.N, s.J}, wide),
+           fused = zeros(on, {s.N, s.J}, wide);
+    visit(on, dtype, [&]<class D, class T>(On<D, T>) {
+        moe::kernels::slot_sort<D>(on, offsets.data<std::int32_t>(), order.data<std::int32_t>(), id.data<std::int32_t>(), s.N * s.J, s.M);
+        moe::kernels::RowChoices choices{s.N,  s.J, s.M, id.data<std::int32_t>(), offsets.data<std::int32_t>(), order.data<std::int32_t>(),
+                                         parts};
+        moe::kernels::row_dots<D, T>(on, dots.rows<Sum<T>>(), x.rows<T>(), table.rows<T>(), choices);
+        moe::kernels::row_combine<D, T>(on, y.rows<T>(), s.add, w.rows<Sum<T>>(), table.rows<T>(), choices);
+        moe::kernels::row_gradient<D, T>(on, dtable.rows<Sum<T>>(), s.add, w.rows<Sum<T>>(), x.rows<T>(), choices, fused.rows<Sum<T>>(),
+                                         table.rows<T>());
+    });
+    return {to_host<double>(on, dots), to_host<double>(on, y), to_host<double>(on, dtable), to_host<double>(on, fused)};
+}
+
+// Dots of neighbouring parts, added in float (or double) along the tree.
+std::vector<double> tree_of(std::vector<std::vector<double>> parts, Dtype wide) {
+    while (parts.size() > 1) {
+        for (std::size_t p = 0; 2 * p < parts.size(); ++p) {
+            std::vector<double> sum = parts[2 * p];
+            for (std::size_t i = 0; i < sum.size(); ++i) {
+                double right = parts[2 * p + 1][i];
+                sum[i] = wide == Dtype::f64 ? sum[i] + right : static_cast<float>(sum[i]) + static_cast<float>(right);
+            }
+            parts[p] = sum;
+        }
+        parts.resize(parts.size() / 2);
+    }
+    return parts[0];
+}
+
+}  // namespace
+
+TEST_CASE_DEVICES("parts of a table's columns give the bits of the whole: dots along the tree, sums and the table's gradient by column") {
+    for (const Setting& s : {Setting{12, 5, 31, 128, true, 4}, Setting{7, 3, 9, 384}, Setting{300, 8, 1100, 128, true, 3}}) {
+        bool simt = exec.device.kind == DeviceKind::simt;
+        if (s.M > 1000 && simt) continue;  // walked through on the CPU only
+        auto ids = chosen(s);
+        for (Dtype dtype : {Dtype::f32, Dtype::bf16, Dtype::f64}) {
+            if (dtype == Dtype::f64 && exec.device.kind != DeviceKind::cpu) continue;
+            Results whole = run(exec, dtype, s, ids);
+            for (int parts : {2, 4, 8}) {
+                CAPTURE(parts);
+                std::vector<std::vector<double>> dots, fused;
+                Results joined{.dots = {}, .y = whole.y, .dtable = whole.dtable, .fused_dots = {}};
+                for (int p = 0; p < parts; ++p) {
+                    Results part = part_of(exec, dtype, s, ids, parts, p);
+                    dots.push_back(part.dots);
+                    fused.push_back(part.fused_dots);
+                    Size columns = s.C / parts;
+                    auto put = [&](std::vector<double>& to, const std::vector<double>& from) {
+                        for (std::size_t i = 0; i < from.size(); ++i) {
+                            Size row = static_cast<Size>(i) / columns, column = static_cast<Size>(i) % columns;
+                            to[static_cast<std::size_t>(row * s.C + p * columns + column)] = from[i];
+                        }
+                    };
+                    put(joined.y, part.y);
+                    put(joined.dtable, part.dtable);
+                }
+                joined.dots = tree_of(dots, sum_dtype(dtype));
+                joined.fused_dots = tree_of(fused, sum_dtype(dtype));
+                CHECK(joined == whole);
+            }
+        }
+    }
+}
+
 TEST_CASE("a table may have more than 2^31 elements") {
     // Three rows, 2³⁰ elements apart; the memory between them is never touched.
     constexpr Size kStride = Size{1} << 30;
