@@ -3,7 +3,7 @@
 #include "engine/base/visit.h"
 #include "engine/comm/rank_subset.h"
 #include "engine/comm/shares.h"
-#include "engine/kernels/step_scalars.h"
+#include "engine/kernels/strips.h"
 #include "engine/tensor/transfer.h"
 
 #include <algorithm>
@@ -11,35 +11,48 @@
 namespace nn {
 
 using namespace engine;
-using kernels::squares_blocks;
 
 GradientNorm::GradientNorm(Exec& exec, const ParameterStore& store) {
     pieces_.push_back({.rows = 1});
     for (const ParameterStore::Place& place : store.places()) {
         if (place.parameter->split == Split::none) {
             pieces_[0].columns += place.elements;
-            continue;
+        } else {
+            pieces_.push_back(piece_of(store, place));
         }
-        Size expert = place.shape.rows() / place.shape[0] * store.view(store.gradient(), place).row_stride();
-        pieces_.push_back(
-            {.offset = place.offset, .rows = place.shape[0], .columns = expert, .sharers = place.sharers, .first = place.first});
     }
     Size sums = 0;
     for (Piece& piece : pieces_) {
         piece.first_sum = sums;
-        sums += piece.rows * piece.sharers * squares_blocks(piece.columns);
+        sums += piece.parts() * piece.sharers * piece.blocks_of_row();
     }
     sums_ = zeros(exec, {sums}, Dtype::f64);
     norm_ = zeros(exec, {1}, Dtype::f64);
     for (int rank = 0; rank < store.ranks_of_cut(); ++rank) {
-        Range part = store.range_of(rank, store.ranks_of_cut());
         cut_.emplace_back();
         for (const Piece& piece : pieces_) {
             if (piece.sharers > 1) continue;
-            Size first = blocks_before(piece, part.first), end = blocks_before(piece, part.end());
-            cut_.back().push_back({piece.first_sum + first, end - first});
+            Range blocks = blocks_in(piece, store.range_of(rank, store.ranks_of_cut()));
+            for (Size strip = 0; strip < std::max<Size>(1, piece.strips); ++strip) {
+                cut_.back().push_back({piece.first_sum + strip * piece.blocks_of_row() + blocks.first, blocks.elements});
+            }
         }
     }
+}
+
+GradientNorm::Piece GradientNorm::piece_of(const ParameterStore& store, const ParameterStore::Place& place) {
+    Piece piece{.offset = place.offset, .rows = place.shape[0], .sharers = place.sharers, .first = place.first};
+    Size stride = store.view(store.gradient(), place).row_stride();
+    piece.columns = place.shape.rows() / place.shape[0] * stride;
+    if (place.parameter->split == Split::by_expert) return piece;
+    piece.width = place.shape[1];
+    piece.strips = kernels::kStrips / place.sharers;
+    piece.first = place.column / place.shape[1] * piece.strips;
+    piece.columns = place.shape[0] * stride;
+    // As many elements of a strip as other blocks have, whoever holds it.
+    piece.block = std::max<Size>(1, kernels::kSquaresBlock * kernels::kStrips / place.parameter->shape[1]) * stride;
+    piece.rows = 1;
+    return piece;
 }
 
 Size GradientNorm::end_of_block(Size element) const {
@@ -47,24 +60,36 @@ Size GradientNorm::end_of_block(Size element) const {
     auto piece = std::ranges::find_if(pieces_, holds);
     if (piece == pieces_.end()) return element + 1;  // padding behind a piece
     Size within = (element - piece->offset) % piece->columns, begin = element - within;
-    return begin + std::min(piece->columns, (within / kernels::kSquaresBlock + 1) * kernels::kSquaresBlock);
+    return begin + std::min(piece->columns, (within / piece->block + 1) * piece->block);
 }
 
 Size GradientNorm::blocks_before(const Piece& piece, Size element) {
     Size within = std::clamp(element - piece.offset, Size{0}, piece.rows * piece.columns),
          row = piece.columns > 0 ? within / piece.columns : 0;
-    return row * squares_blocks(piece.columns) + squares_blocks(within - row * piece.columns);
+    return row * piece.blocks_of_row() + (within - row * piece.columns + piece.block - 1) / piece.block;
+}
+
+GradientNorm::Range GradientNorm::blocks_in(const Piece& piece, Range part) {
+    Size first = blocks_before(piece, part.first);
+    return {first, blocks_before(piece, part.end()) - first};
 }
 
 void GradientNorm::sum_blocks(Exec& exec, const ParameterStore& store, const Piece& piece, Range blocks) {
-    Size a_row = squares_blocks(piece.columns), own = piece.first_sum + piece.first * a_row;
+    Size a_row = piece.blocks_of_row(), own = piece.first_sum + piece.first * a_row;
     visit_sum(exec, store.gradient().dtype(), [&]<class D, class S>(On<D, S>) {
         const S* gradient = store.gradient().data<S>() + piece.offset;
+        if (piece.strips > 0) {
+            Size stride = row_stride_for(piece.width, store.dtype()), block_rows = piece.block / stride, first = blocks.first * block_rows;
+            Size rows = std::min(piece.columns / stride, blocks.end() * block_rows) - first;
+            return kernels::squared_strip_sums<D, S>(exec, sums_.data<double>() + own + blocks.first, a_row,
+                                                     Rows<const S>{gradient + first * stride, rows, piece.width, stride},
+                                                     static_cast<int>(piece.strips), block_rows);
+        }
         for (Size block = blocks.first; block < blocks.end();) {
             Size row = block / a_row, in_row = block % a_row, whole_rows = in_row == 0 ? (blocks.end() - block) / a_row : 0;
             Size count = whole_rows > 0 ? whole_rows * a_row : std::min(a_row - in_row, blocks.end() - block);
-            Size column = in_row * kernels::kSquaresBlock;
-            Size columns = whole_rows > 0 ? piece.columns : std::min(piece.columns - column, count * kernels::kSquaresBlock);
+            Size column = in_row * piece.block;
+            Size columns = whole_rows > 0 ? piece.columns : std::min(piece.columns - column, count * piece.block);
             Rows<const S> rows{gradient + row * piece.columns + column, std::max<Size>(1, whole_rows), columns, piece.columns};
             kernels::squared_sums<D, S>(exec, sums_.data<double>() + own + block, rows);
             block += count;
@@ -98,20 +123,16 @@ void GradientNorm::share_cut(Exec& exec) {
 }
 
 void GradientNorm::update(Exec& exec, const ParameterStore& store, StepScalars* scalars, double clip) {
-    std::size_t own = store.ranks_of_cut() > 1 ? static_cast<std::size_t>(exec.communicator->rank()) : 0, unshared = 0;
+    Range part = store.range_of(store.ranks_of_cut() > 1 ? exec.communicator->rank() : 0, store.ranks_of_cut());
     for (const Piece& piece : pieces_) {
-        if (piece.sharers > 1) {
-            sum_blocks(exec, store, piece, {0, piece.rows * squares_blocks(piece.columns)});
-        } else {
-            Range run = cut_[own][unshared++];
-            sum_blocks(exec, store, piece, {run.first - piece.first_sum, run.elements});
-        }
+        Range all{0, piece.rows * piece.blocks_of_row()};
+        sum_blocks(exec, store, piece, piece.sharers > 1 ? all : blocks_in(piece, part));
     }
     if (store.ranks_of_cut() > 1) share_cut(exec);
     for (const Piece& piece : pieces_) {
         if (piece.sharers == 1) continue;
         RankSubset group(*exec.sharing.ranks, group_of(exec.sharing.ranks->rank(), piece.sharers));
-        Size sums = piece.rows * squares_blocks(piece.columns);
+        Size sums = piece.parts() * piece.blocks_of_row();
         Tensor all = sums_.view_at(piece.first_sum, {piece.sharers, sums}, sums);
         group.all_gather(exec, all, all.row_range(group.rank(), 1));
     }

@@ -16,8 +16,8 @@ using engine::Var;
 // Initial values in row-major order, from a seed that is the run's seed mixed with the parameter's full name.
 using Initial = std::function<std::vector<double>(const Shape& shape, std::uint64_t seed)>;
 
-// How ranks may divide a parameter among them: by its first dimension.
-enum class Split { none, by_expert };
+// How ranks may divide a parameter among them: by its first dimension; a table by its columns, as strips (engine/kernels/strips.h).
+enum class Split { none, by_expert, by_column };
 
 // A trained tensor of a module. Its memory is a place in the flat buffers of a ParameterStore.
 struct Parameter {

@@ -4,6 +4,7 @@
 #include "engine/comm/communicator.h"
 #include "engine/kernels/cast.h"
 #include "engine/kernels/elementwise.h"
+#include "engine/kernels/strips.h"
 #include "engine/memory/memory_log.h"
 #include "engine/tensor/transfer.h"
 #include "nn/init.h"
@@ -30,6 +31,14 @@ Shape with_first(const Shape& shape, Size first) {
     Shape result{first};
     for (int i = 1; i < shape.dims(); ++i) result.append(shape[i]);
     return result;
+}
+
+void expect_columns(const Parameter& table, int ranks) {
+    Size unit = kernels::kStripUnit * ranks, columns = table.shape.columns(), below = columns / unit * unit;
+    expect(kernels::strips_divide(columns, ranks), "parallel",
+           "{} ranks cannot share the columns of {}: got {}, expected a multiple of {}; "
+           "hint: the nearest model.channels is {}",
+           ranks, table.name, columns, unit, below > 0 && columns - below <= unit / 2 ? below : below + unit);
 }
 
 }  // namespace
@@ -85,6 +94,12 @@ ParameterStore::Place ParameterStore::placed(const Exec& exec, Parameter& parame
         place.shape = with_first(parameter.shape, all / place.sharers);
         place.first = exec.sharing.ranks->rank() % place.sharers * place.shape[0];
     }
+    if (parameter.split == Split::by_column && exec.sharing.tables > 1) {
+        place.sharers = exec.sharing.tables;
+        expect_columns(parameter, place.sharers);
+        place.shape = {parameter.shape[0], parameter.shape[1] / place.sharers};
+        place.column = exec.sharing.ranks->rank() % place.sharers * place.shape[1];
+    }
     place.elements = padded_elements(place.shape, dtype_);
     return place;
 }
@@ -95,7 +110,8 @@ void ParameterStore::place_all(const Exec& exec, Module& module, int ranks) {
     std::vector<Parameter*> parameters, uses;
     module.collect("", parameters, states_);
     module.collect_uses(uses);
-    std::stable_partition(parameters.begin(), parameters.end(), [](const Parameter* p) { return p->split == Split::none; });
+    std::ranges::stable_sort(parameters, {}, &Parameter::split);
+    std::ranges::stable_sort(uses, {}, &Parameter::split);
     for (Parameter* parameter : parameters) places_.push_back(placed(exec, *parameter));
     for (const Place& place : places_) unshared_ += place.sharers == 1 ? place.elements : 0;
     end_of_cut_ = ranks * padded((unshared_ + ranks - 1) / ranks);
@@ -111,12 +127,17 @@ void ParameterStore::place_all(const Exec& exec, Module& module, int ranks) {
         uses_.push_back(placed(exec, *use));
         uses_.back().offset = std::exchange(next, next + uses_.back().elements);
     }
-    if (elements_ == unshared_) {
-        segments_ = {{{0, next}, 1}};
-        return;
+    segments_ = {{{0, shared_elements() > 0 ? end_of_cut_ : unshared_}, 1}};
+    for (const Place& place : places_) {
+        if (place.sharers > 1) append_segment(place);
     }
-    segments_ = {{{0, end_of_cut_}, 1}, {{end_of_cut_, shared_elements()}, exec.sharing.experts}};
-    if (next > elements_) segments_.push_back({{elements_, next - elements_}, 1});
+    for (const Place& use : uses_) append_segment(use);
+}
+
+// The place begins where the last segment ends.
+void ParameterStore::append_segment(const Place& place) {
+    if (segments_.back().sharers != place.sharers) segments_.push_back({{place.offset, 0}, place.sharers});
+    segments_.back().range.elements += place.elements;
 }
 
 std::vector<ParameterStore::Segment> ParameterStore::segments_of_values() const {
@@ -191,7 +212,8 @@ void ParameterStore::add_uses(Exec& exec) {
 }
 
 void ParameterStore::set_master(Exec& exec, const Place& place, const Tensor& value) {
-    Tensor held = value.view_at(place.first * value.shape().rows() / value.size(0) * value.row_stride(), place.shape, value.row_stride());
+    Size row = place.first * value.shape().rows() / value.size(0);
+    Tensor held = value.view_at(row * value.row_stride() + place.column, place.shape, value.row_stride());
     Range range = updated({place.offset, place.elements});
     if (!master_is_cut_ || range.elements == place.elements) {
         Place in_master = place;

@@ -13,7 +13,8 @@ namespace nn {
 // master values where they are not the copy; it updates that part and brings the others' into its copy. Elements are updated one by one, so
 // the cut changes no bit. The constructor and share_values are then collective.
 //
-// Where ranks share experts (Exec::sharing), each holds the values, gradients and moments of its own alone, behind those of all others.
+// Where ranks share experts or tables' columns (Exec::sharing), each holds the values, gradients and moments of its own alone, behind those
+// of all others.
 class ParameterStore {
   public:
     struct Place {
@@ -22,6 +23,7 @@ class ParameterStore {
         Size elements = 0;  // padding included
         Shape shape;        // of what this rank holds
         Size first = 0;     // where that begins along the first dimension
+        Size column = 0;    // and along the last
         int sharers = 1;    // ranks that divide the parameter
         Size first_value() const { return first * shape.elements() / shape[0]; }
     };
@@ -81,7 +83,8 @@ class ParameterStore {
     Size bytes_of_moments() const { return moment1_.bytes() + moment2_.bytes(); }
     // A parameter's view of a whole flat buffer.
     Tensor view(const Tensor& flat, const Place& place) const;
-    // A parameter's elements within a range, as a range of all its values in row-major order without padding.
+    // A parameter's elements within a range, as a range of all its values in row-major order without padding; of a table whose columns
+    // ranks share, of this rank's values.
     Range values_of(const Place& place, const Range& range) const;
     // New master values of a parameter, in the Sum dtype; share_values follows after the last.
     void set_master(engine::Exec& exec, const Place& place, const Tensor& value);
@@ -101,6 +104,7 @@ class ParameterStore {
     Size shared_elements() const { return elements_ > unshared_ ? elements_ - end_of_cut_ : 0; }
     Place placed(const engine::Exec& exec, Parameter& parameter) const;
     void place_all(const engine::Exec& exec, Module& module, int ranks);
+    void append_segment(const Place& place);
 
     Dtype dtype_;
     Size elements_ = 0;

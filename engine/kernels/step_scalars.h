@@ -12,6 +12,11 @@ ENGINE_BOTH constexpr Size squares_blocks(Size columns) { return (columns + kSqu
 template <class D, class S>
 void squared_sums(Exec& exec, double* sums, Rows<const S> g);
 
+// sums[k·stride + b] = Σ g² of strip k (strips.h) of block b of `block_rows` rows, in double.   g (R,C) of S, C of `strips` strips;
+// b < ⌈R / block_rows⌉. Ranks that share the columns form the same sums of theirs.
+template <class D, class S>
+void squared_strip_sums(Exec& exec, double* sums, Size stride, Rows<const S> g, int strips, Size block_rows);
+
 // norm[0] = √Σ sums, in order; clip_factor = min(1, clip / (norm + 1e-6)), 1 where clip is 0, written to the step's scalars. A norm that is
 // not finite gives factor 0.   sums (count)
 template <class D>

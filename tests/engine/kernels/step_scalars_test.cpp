@@ -71,6 +71,36 @@ TEST_CASE_DEVICES("squared sums of rows are those of each row by itself, bit for
     }
 }
 
+TEST_CASE_DEVICES("squared sums of strips add up to those of the table, and parts of its columns have theirs of the whole, bit for bit") {
+    for (auto [R, C, block_rows] : {std::array<Size, 3>{13, 128, 4}, {7, 256, 7}, {40, 100, 16}, {3, 5, 8}}) {
+        std::vector<double> values = tests::random_values(R * C, 3);
+        Tensor g = from_host(exec, {R, C}, Dtype::f32, values);
+        Size blocks = (R + block_rows - 1) / block_rows;
+        auto sums_of = [&](const Tensor& part, int strips) {
+            Tensor sums(exec, {strips * blocks}, Dtype::f64);
+            visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
+                kernels::squared_strip_sums<D, S>(exec, sums.data<double>(), blocks, part.rows<S>(), strips, block_rows);
+            });
+            return to_host<double>(exec, sums);
+        };
+        std::vector<double> whole = sums_of(g, 8), rounded = to_host<double>(exec, g);
+        double sum = 0, exact = 0;
+        for (double each : whole) sum += each;
+        for (double value : rounded) exact += value * value;
+        // Fewer than 2^12 terms in double, each of them positive.
+        CHECK(std::abs(sum - exact) < 0x1p-40 * exact);
+        for (int parts : {2, 4, 8}) {
+            if (C % (16 * parts) != 0) continue;
+            std::vector<double> joined;
+            for (int p = 0; p < parts; ++p) {
+                std::vector<double> part = sums_of(g.columns(C / parts * p, C / parts), 8 / parts);
+                joined.insert(joined.end(), part.begin(), part.end());
+            }
+            CHECK(joined == whole);
+        }
+    }
+}
+
 TEST_CASE_DEVICES("a norm that is not finite gives the factor 0") {
     for (float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
         std::vector<float> gradient(5000, 1.0f);
