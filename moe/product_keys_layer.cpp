@@ -94,7 +94,10 @@ void ProductKeysLayer::add_parameters(const Method& method, const nn::LayerPlace
     } else {
         add(values_, "values", {M, C}, values, "values");
     }
-    for (nn::Parameter* table : {&cell_keys_, &gate_keys_, &values_}) table->is_table = true;
+    for (nn::Parameter* table : {&cell_keys_, &gate_keys_, &values_}) {
+        table->is_table = true;
+        if (!all_cells_) table->split = nn::Split::by_column;
+    }
     if (memory_ == Memory::gated_values) {
         add(swilu_, "swilu.w", {C, C}, rows);
         add(out_, "out.w", {C, C}, rows);
@@ -126,7 +129,7 @@ nn::FeedForwardResult ProductKeysLayer::forward(Tape& tape, const Var& x_NC, con
     }
     Size N = x_NC.shape().rows(), M = keys_.sub_keys * keys_.sub_keys;
     ops::KeyChoice choice = ops::product_keys(tape, query_ ? query_->forward(tape, x_NC) : x_NC, subkeys_.var, keys_);
-    ops::ChosenRows rows = ops::chosen_rows(tape.exec(), choice.ids_NJ, M, tape.records({x_NC, values_.var}));
+    ops::ChosenRows rows = ops::chosen_rows(tape.exec(), choice.ids_NJ, M, tape.records({x_NC, values_.var}), tape.exec().sharing.tables);
     Tensor gates;
     Var weights = cell_weights(tape, x_NC, choice.scores_NJ, rows, gates);
     weights = engine::ops::dropout(tape, weights, hidden_dropout_, nn::random_site(layer_, nn::Purpose::hidden));

@@ -3,6 +3,7 @@
 #include "engine/base/profile.h"
 #include "engine/base/visit.h"
 #include "moe/kernels/slot_sort.h"
+#include "moe/ops/column_ranks.h"
 
 #include <limits>
 
@@ -17,22 +18,24 @@ kernels::RowChoices ChosenRows::choices() const {
             rows,
             ids_NJ.data<std::int32_t>(),
             sorted ? offsets.data<std::int32_t>() : nullptr,
-            sorted ? order.data<std::int32_t>() : nullptr};
+            sorted ? order.data<std::int32_t>() : nullptr,
+            parts};
 }
 
-ChosenRows chosen_rows(Exec& exec, const Tensor& ids_NJ, Size M, bool recorded) {
+ChosenRows chosen_rows(Exec& exec, const Tensor& ids_NJ, Size M, bool recorded, int parts) {
     ProfileScope profile("slot_sort");
-    Size R = ids_NJ.shape().elements();
+    ChosenRows rows{.ids_NJ = ColumnRanks(exec, parts, ids_NJ.size(0)).gather(ids_NJ), .rows = M, .tokens = ids_NJ.size(0), .parts = parts};
+    Size R = rows.ids_NJ.shape().elements();
     expect(R < std::numeric_limits<std::int32_t>::max() && M <= std::numeric_limits<std::int32_t>::max(), "weighted_rows",
            "too many choices in one pass: got {} choices of {} rows, expected fewer than 2^31; hint: lower train.batch or raise "
            "train.accumulate",
            R, M);
-    ChosenRows rows{ids_NJ, M, {}, {}};
     if (!recorded && R < 2 * M) return rows;
     rows.offsets = Tensor(exec, {M + 1}, Dtype::i32);
     rows.order = Tensor(exec, {R}, Dtype::i32);
     visit_device(exec, [&]<class D>(D) {
-        kernels::slot_sort<D>(exec, rows.offsets.data<std::int32_t>(), rows.order.data<std::int32_t>(), ids_NJ.data<std::int32_t>(), R, M);
+        kernels::slot_sort<D>(exec, rows.offsets.data<std::int32_t>(), rows.order.data<std::int32_t>(), rows.ids_NJ.data<std::int32_t>(), R,
+                              M);
     });
     return rows;
 }
@@ -49,30 +52,52 @@ void check(Exec& exec, const ChosenRows& rows, const Var& table_MC, Size N) {
     const Shape& shape = table_MC.shape();
     bool fits = (shape.dims() == 2 || (shape.dims() == 3 && (shape[1] == 1 || shape[2] == 1))) && shape[0] == rows.rows;
     expect(fits, "weighted_rows", "table does not fit: got {}, expected ({}, C)", shape.text(), rows.rows);
-    expect(rows.ids_NJ.size(0) == N && N % exec.shards.count == 0, "weighted_rows",
-           "choices do not fit: got {} for {} rows in {} micro-shards", rows.ids_NJ.shape().text(), N, exec.shards.count);
+    expect(rows.tokens == N && N % exec.shards.count == 0, "weighted_rows", "choices do not fit: got {} for {} rows in {} micro-shards",
+           rows.ids_NJ.shape().text(), N, exec.shards.count);
+}
+
+// a (N,J) of x (N,C); what the kernel read of x: this rank's columns for all tokens.
+Tensor run_dots(Exec& exec, const Tensor& a_NJ, const Tensor& x_NC, const Tensor& table_MC, const ChosenRows& rows) {
+    ColumnRanks ranks(exec, rows.parts, rows.tokens);
+    Tensor x = ranks.take_columns(x_NC), parts = ranks.room_for_parts(a_NJ);
+    visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
+        kernels::row_dots<D, T>(ranks.exec(), parts.rows<Sum<T>>(), x.rows<T>(), as_table(table_MC).rows<T>(), rows.choices());
+    });
+    ranks.add_parts(a_NJ, parts);
+    return x;
+}
+
+// y (N,C) of w, the weights of all tokens.
+void run_combine(Exec& exec, const Tensor& y_NC, bool add, const Tensor& w, const Tensor& table_MC, const ChosenRows& rows) {
+    ColumnRanks ranks(exec, rows.parts, rows.tokens);
+    Tensor y = add ? ranks.take_columns(y_NC) : ranks.room_for_columns(y_NC);
+    visit(exec, y.dtype(), [&]<class D, class T>(On<D, T>) {
+        kernels::row_combine<D, T>(ranks.exec(), y.rows<T>(), add, w.rows<Sum<T>>(), as_table(table_MC).rows<T>(), rows.choices());
+    });
+    ranks.give_columns(y_NC, y);
 }
 
 struct RowDotsNode final : Node {
     Var x_NC, table_MC, a_NJ;
     ChosenRows rows;
+    Tensor x;  // this rank's columns for all tokens
 
-    RowDotsNode(Var x, Var table, Var a, ChosenRows chosen)
-        : x_NC(std::move(x)), table_MC(std::move(table)), a_NJ(std::move(a)), rows(std::move(chosen)) {}
+    RowDotsNode(Var own_x, Var table, Var a, ChosenRows chosen, Tensor columns)
+        : x_NC(std::move(own_x)), table_MC(std::move(table)), a_NJ(std::move(a)), rows(std::move(chosen)), x(std::move(columns)) {}
     const char* name() const override { return "row_dots"; }
     bool is_reached() const override { return a_NJ.has_grad(); }
     void backward(Exec& exec) override {
-        visit(exec, x_NC.dtype(), [&]<class D, class T>(On<D, T>) {
-            Rows<const Sum<T>> da = a_NJ.grad().rows<Sum<T>>();
-            if (x_NC.needs_grad()) {
-                GradSlot dx = x_NC.grad_slot(exec);
-                kernels::row_combine<D, T>(exec, dx.tensor.rows<T>(), dx.add, da, as_table(table_MC.value()).rows<T>(), rows.choices());
-            }
-            if (table_MC.needs_grad()) {
-                GradSlot dtable = table_MC.grad_slot(exec);
-                kernels::row_gradient<D, T>(exec, as_table(dtable.tensor).rows<Sum<T>>(), dtable.add, da, x_NC.value().rows<T>(),
-                                            rows.choices());
-            }
+        ColumnRanks ranks(exec, rows.parts, rows.tokens);
+        Tensor da = ranks.gather(a_NJ.grad());
+        if (x_NC.needs_grad()) {
+            GradSlot dx = x_NC.grad_slot(exec);
+            run_combine(exec, dx.tensor, dx.add, da, table_MC.value(), rows);
+        }
+        if (!table_MC.needs_grad()) return;
+        GradSlot dtable = table_MC.grad_slot(exec);
+        visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
+            kernels::row_gradient<D, T>(ranks.exec(), as_table(dtable.tensor).rows<Sum<T>>(), dtable.add, da.rows<Sum<T>>(), x.rows<T>(),
+                                        rows.choices());
         });
     }
 };
@@ -80,25 +105,28 @@ struct RowDotsNode final : Node {
 struct RowCombineNode final : Node {
     Var w_NJ, table_MC, y_NC;
     ChosenRows rows;
+    Tensor w;  // of all tokens
 
-    RowCombineNode(Var w, Var table, Var y, ChosenRows chosen)
-        : w_NJ(std::move(w)), table_MC(std::move(table)), y_NC(std::move(y)), rows(std::move(chosen)) {}
+    RowCombineNode(Var own_w, Var table, Var y, ChosenRows chosen, Tensor weights)
+        : w_NJ(std::move(own_w)), table_MC(std::move(table)), y_NC(std::move(y)), rows(std::move(chosen)), w(std::move(weights)) {}
     const char* name() const override { return "row_combine"; }
     bool is_reached() const override { return y_NC.has_grad(); }
     void backward(Exec& exec) override {
-        visit(exec, table_MC.dtype(), [&]<class D, class T>(On<D, T>) {
-            Rows<const T> dy = y_NC.grad().rows<T>(), table = as_table(table_MC.value()).rows<T>();
-            Tensor dw = w_NJ.needs_grad() ? Tensor(exec, w_NJ.shape(), w_NJ.dtype()) : Tensor();
-            Rows<Sum<T>> dots = dw.defined() ? dw.rows<Sum<T>>() : Rows<Sum<T>>{};
-            if (table_MC.needs_grad()) {
-                GradSlot dtable = table_MC.grad_slot(exec);
-                kernels::row_gradient<D, T>(exec, as_table(dtable.tensor).rows<Sum<T>>(), dtable.add, w_NJ.value().rows<Sum<T>>(), dy,
-                                            rows.choices(), dots, table);
-            } else {
-                kernels::row_dots<D, T>(exec, dots, dy, table, rows.choices());
-            }
-            if (dw.defined()) w_NJ.give_grad(exec, dw);
-        });
+        Tensor dw = w_NJ.needs_grad() ? Tensor(exec, w_NJ.shape(), w_NJ.dtype()) : Tensor();
+        if (table_MC.needs_grad()) {
+            ColumnRanks ranks(exec, rows.parts, rows.tokens);
+            Tensor dy = ranks.take_columns(y_NC.grad()), dots = dw.defined() ? ranks.room_for_parts(dw) : Tensor();
+            GradSlot dtable = table_MC.grad_slot(exec);
+            visit(exec, dy.dtype(), [&]<class D, class T>(On<D, T>) {
+                kernels::row_gradient<D, T>(ranks.exec(), as_table(dtable.tensor).rows<Sum<T>>(), dtable.add, w.rows<Sum<T>>(),
+                                            dy.rows<T>(), rows.choices(), dots.defined() ? dots.rows<Sum<T>>() : Rows<Sum<T>>{},
+                                            as_table(table_MC.value()).rows<T>());
+            });
+            if (dw.defined()) ranks.add_parts(dw, dots);
+        } else {
+            run_dots(exec, dw, y_NC.grad(), table_MC.value(), rows);
+        }
+        if (dw.defined()) w_NJ.give_grad(exec, dw);
     }
 };
 
@@ -109,12 +137,9 @@ Var row_dots(Tape& tape, const Var& x_NC, const Var& table_MC, const ChosenRows&
     Exec& exec = tape.exec();
     check(exec, rows, table_MC, x_NC.shape().rows());
     bool recorded = tape.records({x_NC, table_MC});
-    Var a(Tensor(exec, rows.ids_NJ.shape(), sum_dtype(x_NC.dtype())), recorded);
-    visit(exec, x_NC.dtype(), [&]<class D, class T>(On<D, T>) {
-        kernels::row_dots<D, T>(exec, a.value().rows<Sum<T>>(), x_NC.value().rows<T>(), as_table(table_MC.value()).rows<T>(),
-                                rows.choices());
-    });
-    if (recorded) tape.record(RowDotsNode{x_NC, table_MC, a, rows});
+    Var a(Tensor(exec, {rows.tokens, rows.ids_NJ.size(1)}, sum_dtype(x_NC.dtype())), recorded);
+    Tensor x = run_dots(exec, a.value(), x_NC.value(), table_MC.value(), rows);
+    if (recorded) tape.record(RowDotsNode{x_NC, table_MC, a, rows, x});
     return a;
 }
 
@@ -122,15 +147,14 @@ Var row_combine(Tape& tape, const Var& w_NJ, const Var& table_MC, const ChosenRo
     ProfileScope profile("row_combine");
     Exec& exec = tape.exec();
     check(exec, rows, table_MC, w_NJ.shape().rows());
-    expect(shape.rows() == w_NJ.shape().rows() && shape.columns() == as_table(table_MC.value()).size(1), "weighted_rows",
-           "result does not fit: got {}, expected {} rows of {}", shape.text(), w_NJ.shape().rows(), as_table(table_MC.value()).size(1));
+    Size C = as_table(table_MC.value()).size(1) * rows.parts;
+    expect(shape.rows() == w_NJ.shape().rows() && shape.columns() == C, "weighted_rows",
+           "result does not fit: got {}, expected {} rows of {}", shape.text(), w_NJ.shape().rows(), C);
     bool recorded = tape.records({w_NJ, table_MC});
     Var y(Tensor(exec, shape, table_MC.dtype()), recorded);
-    visit(exec, table_MC.dtype(), [&]<class D, class T>(On<D, T>) {
-        kernels::row_combine<D, T>(exec, y.value().rows<T>(), false, w_NJ.value().rows<Sum<T>>(), as_table(table_MC.value()).rows<T>(),
-                                   rows.choices());
-    });
-    if (recorded) tape.record(RowCombineNode{w_NJ, table_MC, y, rows});
+    Tensor w = ColumnRanks(exec, rows.parts, rows.tokens).gather(w_NJ.value());
+    run_combine(exec, y.value(), false, w, table_MC.value(), rows);
+    if (recorded) tape.record(RowCombineNode{w_NJ, table_MC, y, rows, w});
     return y;
 }
 
