@@ -2,6 +2,8 @@
 
 #include "engine/base/profile.h"
 #include "engine/base/visit.h"
+#include "engine/comm/rank_subset.h"
+#include "engine/comm/shares.h"
 #include "engine/kernels/adamw.h"
 #include "engine/kernels/step_scalars.h"
 #include "engine/memory/memory_log.h"
@@ -63,6 +65,13 @@ ParameterStore::Range with_whole_rows(const ParameterStore& store, ParameterStor
             end = std::max(end, std::min(last, place.offset + (range.end() - place.offset + stride - 1) / stride * stride));
     }
     return {first, end - first};
+}
+
+// A row is touched where any rank that shares the table's columns says so.
+void add_over_sharers(Exec& exec, const Tensor& touched, int sharers) {
+    if (sharers == 1) return;
+    RankSubset group(*exec.sharing.ranks, group_of(exec.sharing.ranks->rank(), sharers));
+    group.tree_sum(exec, touched);
 }
 
 }  // namespace
@@ -136,11 +145,13 @@ void Optimizer::update_group(Exec& exec, ParameterStore& store, const Group& gro
         Rows<S> gradient = store.view(store.gradient(), *group.table).template rows<S>();
         for (const Window& window :
              windows(gradient.rows, gradient.columns, gradient.stride, own.first - group.range.first, own.end() - group.range.first)) {
+            Tensor touched(exec, {window.rows}, store.gradient().dtype());
+            kernels::touched_rows<D, S>(exec, touched.data<S>(), gradient.slice(window.row, window.rows));
+            add_over_sharers(exec, touched, group.table->sharers);
             Size at = group.range.first + window.row * gradient.stride + window.column;
             auto rows = [&](S* begin) { return Rows<S>{begin, window.rows, window.columns, gradient.stride}; };
-            Rows<const S> whole{gradient.row(window.row), window.rows, gradient.columns, gradient.stride};
-            kernels::adamw_touched<D, S>(exec, rows(master(at)), whole, rows(moment(store.moment1(), at)),
-                                         rows(moment(store.moment2(), at)), window.column, options);
+            kernels::adamw_touched<D, S>(exec, rows(master(at)), rows(gradient.row(window.row) + window.column),
+                                         rows(moment(store.moment1(), at)), rows(moment(store.moment2(), at)), touched.data<S>(), options);
         }
     });
 }

@@ -10,6 +10,8 @@ namespace engine::kernels {
 
 inline namespace ENGINE_DEVICE {
 
+constexpr Size kRows = 64;
+
 // The step's numbers, by value, and pointers that do not overlap: GCC then knows that nothing it stores changes them, and writes vectors.
 template <class S>
 struct AdamwStep {
@@ -50,22 +52,31 @@ void adamw(Exec& exec, S* w, const S* g, S* m, S* v, Size n, const AdamwOptions&
 }
 
 template <class D, class S>
-void adamw_touched(Exec& exec, Rows<S> w, Rows<const S> g, Rows<S> m, Rows<S> v, Size column, const AdamwOptions& options) {
-    constexpr Size kRows = 64;
-    AdamwStep<S> step = step_of<S>(*exec.scalars, options);
-    parallel_blocks(w.rows, kRows, [&](Size first, Size last) {
+void touched_rows(Exec&, S* touched, Rows<const S> g) {
+    parallel_blocks(g.rows, kRows, [&](Size first, Size last) {
         for (Size r = first; r < last; ++r) {
             const S* row = g.row(r);
-            if (std::any_of(row, row + g.columns, [](S value) { return value != S(0); })) {
-                step.run(w.row(r), row + column, m.row(r), v.row(r), 0, w.columns);
-            }
+            touched[r] = std::any_of(row, row + g.columns, [](S value) { return value != S(0); }) ? S(1) : S(0);
         }
     });
 }
 
-template void adamw<Here, float>(Exec&, float*, const float*, float*, float*, Size, const AdamwOptions&);
-template void adamw<Here, double>(Exec&, double*, const double*, double*, double*, Size, const AdamwOptions&);
-template void adamw_touched<Here, float>(Exec&, Rows<float>, Rows<const float>, Rows<float>, Rows<float>, Size, const AdamwOptions&);
-template void adamw_touched<Here, double>(Exec&, Rows<double>, Rows<const double>, Rows<double>, Rows<double>, Size, const AdamwOptions&);
+template <class D, class S>
+void adamw_touched(Exec& exec, Rows<S> w, Rows<const S> g, Rows<S> m, Rows<S> v, const S* touched, const AdamwOptions& options) {
+    AdamwStep<S> step = step_of<S>(*exec.scalars, options);
+    parallel_blocks(w.rows, kRows, [&](Size first, Size last) {
+        for (Size r = first; r < last; ++r) {
+            if (touched[r] != S(0)) step.run(w.row(r), g.row(r), m.row(r), v.row(r), 0, w.columns);
+        }
+    });
+}
+
+#define INSTANTIATE(S)                                                                    \
+    template void adamw<Here, S>(Exec&, S*, const S*, S*, S*, Size, const AdamwOptions&); \
+    template void touched_rows<Here, S>(Exec&, S*, Rows<const S>);                        \
+    template void adamw_touched<Here, S>(Exec&, Rows<S>, Rows<const S>, Rows<S>, Rows<S>, const S*, const AdamwOptions&);
+INSTANTIATE(float)
+INSTANTIATE(double)
+#undef INSTANTIATE
 
 }  // namespace engine::kernels

@@ -17,11 +17,14 @@ struct AdamwOptions {
 template <class D, class S>
 void adamw(Exec& exec, S* w, const S* g, S* m, S* v, Size n, const AdamwOptions& options);
 
-// The same for a table of which a step reads some rows: a row whose whole gradient is 0 keeps w, m and v, without decay; the corrections
-// count steps, not a row's updates ("lazy" Adam).
-//   g: (rows, C) of S · w, m, v: (rows, c) of S, columns [column, column + c) of the table's: part of a row where ranks cut it
-//   memory-bound: reads g once, and of touched rows what adamw reads and writes
+// touched[r] = 1 where a value of row r is not 0, else 0.   g (rows,C) of S, touched (rows)
 template <class D, class S>
-void adamw_touched(Exec& exec, Rows<S> w, Rows<const S> g, Rows<S> m, Rows<S> v, Size column, const AdamwOptions& options);
+void touched_rows(Exec& exec, S* touched, Rows<const S> g);
+
+// adamw for a table of which a step reads some rows: where touched[r] is 0, row r keeps w, m and v, without decay; the corrections count
+// steps, not a row's updates ("lazy" Adam).   w, g, m, v: (rows, c) of S, all columns of the table's or some · touched (rows)
+//   memory-bound: of touched rows what adamw reads and writes
+template <class D, class S>
+void adamw_touched(Exec& exec, Rows<S> w, Rows<const S> g, Rows<S> m, Rows<S> v, const S* touched, const AdamwOptions& options);
 
 }  // namespace engine::kernels

@@ -114,14 +114,14 @@ __global__ void row_gradient_kernel(Rows<float> dtable, bool add, Rows<const flo
 
 template <class D, class T>
 void row_dots(Exec& exec, Rows<Sum<T>> a, Rows<const T> x, Rows<const T> table, const RowChoices& choices) {
-    auto run = [&](auto kernel) {
-        engine::launch("row_dots_kernel", kernel, dim3(static_cast<unsigned>(choices.tokens)), kDotWarps * 32, 0, exec.stream, a, x, table,
-                       choices);
+    auto run = [&]<int kHeld>(std::integral_constant<int, kHeld>) {
+        engine::launch("row_dots_kernel", row_dots_kernel<kHeld, T>, dim3(static_cast<unsigned>(choices.tokens)), kDotWarps * 32, 0,
+                       exec.stream, a, x, table, choices);
     };
-    if (choices.parts == 1) return run(row_dots_kernel<kStrips, T>);
-    if (choices.parts == 2) return run(row_dots_kernel<kStrips / 2, T>);
-    if (choices.parts == 4) return run(row_dots_kernel<kStrips / 4, T>);
-    run(row_dots_kernel<kStrips / 8, T>);
+    if (choices.parts == 1) return run(std::integral_constant<int, kStrips>());
+    if (choices.parts == 2) return run(std::integral_constant<int, kStrips / 2>());
+    if (choices.parts == 4) return run(std::integral_constant<int, kStrips / 4>());
+    run(std::integral_constant<int, kStrips / 8>());
 }
 
 template <class D, class T>

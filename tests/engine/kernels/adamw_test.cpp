@@ -63,7 +63,10 @@ TEST_CASE_DEVICES("rows without a gradient keep weights and moments bit for bit;
     Tensor tg = table(g), w1 = table(w), m1 = table(m), v1 = table(v), w2 = table(w), m2 = table(m), v2 = table(v);
     visit_device(exec, [&]<class D>(D) {
         kernels::write_scalars<D>(exec, static_cast<StepScalars*>(scalars.address()), values);
-        kernels::adamw_touched<D, float>(exec, w1.rows<float>(), tg.rows<float>(), m1.rows<float>(), v1.rows<float>(), 0, options);
+        Tensor flags(exec, {kRows}, Dtype::f32);
+        kernels::touched_rows<D, float>(exec, flags.data<float>(), tg.rows<float>());
+        kernels::adamw_touched<D, float>(exec, w1.rows<float>(), tg.rows<float>(), m1.rows<float>(), v1.rows<float>(), flags.data<float>(),
+                                         options);
         kernels::adamw<D, float>(exec, w2.data<float>(), tg.data<float>(), m2.data<float>(), v2.data<float>(),
                                  kRows * w2.rows<float>().stride, options);
     });
