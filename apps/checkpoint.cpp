@@ -24,14 +24,15 @@ namespace {
 constexpr const char* kModel = "model.safetensors";
 constexpr const char* kState = "state.json";
 
+constexpr Size kWindow = Size{1} << 20;
+
 // Tensors of all ranks, a window at a time: f(rank, first, values) on the first rank. No device has room for all.
 template <class F>
-void gather_windows(Exec& exec, const Tensor& flat, F&& f) {
-    constexpr Size kWindow = Size{1} << 20;
+void gather_windows(Exec& exec, const Tensor& flat, Size window, F&& f) {
     Communicator& communicator = *exec.communicator;
     Size elements = flat.size(0);
-    for (Size first = 0; first < elements; first += kWindow) {
-        Size count = std::min(kWindow, elements - first);
+    for (Size first = 0; first < elements; first += window) {
+        Size count = std::min(window, elements - first);
         Tensor all(exec, {communicator.size(), count}, flat.dtype());
         communicator.all_gather(exec, all, flat.view_at(first, {1, count}, count));
         for (int rank = 0; rank < communicator.size() && communicator.rank() == 0; ++rank) f(rank, first, all.row_range(rank, 1));
@@ -61,22 +62,26 @@ class WholeMaster {
     void gather_cut() {
         Size part = store_.part_of_cut();
         if (is_first()) cut_ = Tensor(host_, {part * rank_count(exec_)}, store_.master().dtype());
-        gather_windows(exec_, store_.master().view_at(0, {part}, part), [&](int rank, Size first, const Tensor& values) {
+        gather_windows(exec_, store_.master().view_at(0, {part}, part), kWindow, [&](int rank, Size first, const Tensor& values) {
             copy_from_host(host_, cut_.view_at(rank * part + first, values.shape(), values.size(1)), to_host<float>(exec_, values));
         });
     }
-    // The experts of the first group's ranks, end to end.
+    // The experts, or columns, of the first group's ranks, in order.
     void gather_shared(const nn::ParameterStore::Place& place) {
         Tensor whole;
-        Size stride = store_.view(store_.gradient(), place).row_stride(), own = place.shape.rows() * stride;
         if (is_first()) {
-            whole = Tensor(host_, {place.sharers * own}, store_.master().dtype());
-            shared_[place.parameter->name] = whole.view_at(0, place.parameter->shape, stride);
+            whole = Tensor(host_, place.parameter->shape, store_.master().dtype());
+            shared_[place.parameter->name] = whole;
+            whole = whole.reshaped({whole.shape().rows(), whole.shape().columns()});
         }
-        Tensor flat = store_.master().view_at(store_.index_in_master(place.offset), {own}, own);
-        gather_windows(exec_, flat, [&](int rank, Size first, const Tensor& values) {
+        Size stride = store_.view(store_.gradient(), place).row_stride(), rows = place.shape.rows(), columns = place.shape.columns();
+        Tensor flat = store_.master().view_at(store_.index_in_master(place.offset), {rows * stride}, rows * stride);
+        gather_windows(exec_, flat, std::max<Size>(1, kWindow / stride) * stride, [&](int rank, Size first, const Tensor& values) {
             if (rank >= place.sharers) return;
-            copy_from_host(host_, whole.view_at(rank * own + first, values.shape(), values.size(1)), to_host<double>(exec_, values));
+            bool by_column = place.parameter->split == nn::Split::by_column;
+            Tensor some = values.view_at(0, {values.size(1) / stride, columns}, stride);
+            Tensor to = whole.row_range((by_column ? 0 : rank * rows) + first / stride, some.size(0));
+            copy_from_host(host_, to.columns(by_column ? rank * columns : 0, columns), to_host<double>(exec_, some));
         });
     }
 

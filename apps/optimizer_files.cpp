@@ -38,6 +38,31 @@ Tensor elements_of(const Tensor& moments, const ParameterStore& store, const Ran
     return moments.view_at(store.index_in_moments(range.first), {range.elements}, range.elements);
 }
 
+// Some of a parameter's values in row-major order: a range of all, or columns [column, column + columns) of all rows of `width`.
+struct SomeValues {
+    Range range;
+    Size column, columns, width;
+
+    Size index(Size value) const { return columns == width ? value - range.first : value / width * columns + value % width - column; }
+};
+
+SomeValues held_values(const ParameterStore& store, const ParameterStore::Place& place, const Range& part) {
+    Size width = place.parameter->shape.columns();
+    if (place.shape.columns() == width) return {store.values_of(place, part), 0, width, width};
+    return {{0, place.parameter->shape.elements()}, place.column, place.shape.columns(), width};
+}
+
+// f(first, count) for each run of values that both have.
+template <class F>
+void for_shared(const SomeValues& a, const SomeValues& b, F&& f) {
+    Range both = overlap(a.range, b.range);
+    Size low = std::max(a.column, b.column), high = std::min(a.column + a.columns, b.column + b.columns);
+    for (Size row = both.first / a.width; row * a.width < both.end(); ++row) {
+        Size first = std::max(both.first, row * a.width + low), end = std::min(both.end(), row * a.width + high);
+        if (first < end) f(first, end - first);
+    }
+}
+
 // What of a parameter a rank's file has: of what ranks share, the first group's ranks write theirs.
 Range written_part(const ParameterStore& store, const ParameterStore::Place& place, int rank, int ranks) {
     Range all{place.offset, place.elements};
@@ -111,17 +136,26 @@ void OptimizerFiles::load_moments(Exec& exec, const ParameterStore& store) const
 void OptimizerFiles::load_moment(Exec& exec, const std::string& name, const ParameterStore& store, const ParameterStore::Place& place,
                                  const Tensor& moments) const {
     const Shape& shape = place.parameter->shape;
-    Range part = store.updated({place.offset, place.elements}), wanted = store.values_of(place, part);
+    Range part = store.updated({place.offset, place.elements});
+    SomeValues wanted = held_values(store, place, part);
     auto load = [&]<class T>(T) {
-        std::vector<T> values(static_cast<std::size_t>(wanted.elements)), flat(static_cast<std::size_t>(part.elements), T(0));
-        Size before = 0;
+        std::vector<T> values(static_cast<std::size_t>(store.values_of(place, part).elements)),
+            flat(static_cast<std::size_t>(part.elements), T(0));
+        Size before = 0, columns_before = 0;
         for (const io::SafetensorsFile& file : files_) {
             if (!file.contains(name)) continue;
-            Range piece{before, file.shape(name).elements()}, shared = overlap(piece, wanted);
-            before += piece.elements;
-            if (shared.elements == 0) continue;
-            std::vector<T> read = file.read<T>(name);
-            std::copy_n(read.begin() + (shared.first - piece.first), shared.elements, values.begin() + (shared.first - wanted.first));
+            Shape held = file.shape(name);
+            SomeValues piece{{before, held.elements()}, 0, shape.columns(), shape.columns()};
+            before += held.elements();
+            if (held.dims() == 2 && shape.dims() == 2 && held.columns() < shape.columns()) {
+                piece = {{0, shape.elements()}, columns_before, held.columns(), shape.columns()};
+                columns_before += held.columns();
+            }
+            std::vector<T> read;
+            for_shared(piece, wanted, [&](Size first, Size count) {
+                if (read.empty()) read = file.read<T>(name);
+                std::copy_n(read.begin() + piece.index(first), count, values.begin() + wanted.index(first));
+            });
         }
         expect(before == shape.elements(), "checkpoint", "{} has the wrong size: got {} values in {} files, expected {} for {}", name,
                before, files_.size(), shape.elements(), shape.text());

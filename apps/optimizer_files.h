@@ -12,7 +12,8 @@ namespace apps {
 // optimizer-RANK-of-N.safetensors: what a checkpoint holds beside values, written by N ranks, read by any number. Rank r's file has
 // `moment1.NAME` and `moment2.NAME` of its part of the flat buffers (nn::ParameterStore::range_of), whether or not the optimizer's state is
 // cut, and `memory.PASS.LAYER` of its own sequences. Pieces end to end in rank order are the whole: of a moment in row-major order (a
-// piece that is the whole has its shape), of a memory by sequences.
+// piece that is the whole has its shape), of a memory by sequences. A moment's pieces with all rows of a table but fewer columns stand side
+// by side.
 std::filesystem::path optimizer_file(const std::filesystem::path& checkpoint, int rank, int ranks);
 
 // This rank's file. `memories`: one a pass, this rank's sequences.

@@ -162,6 +162,8 @@ std::map<std::string, std::vector<double>> tensors_of(const fs::path& checkpoint
     for (const auto& entry : fs::directory_iterator(checkpoint)) {
         if (entry.path().extension() == ".safetensors") files.emplace(entry.path().string().size(), entry.path());
     }
+    auto model = engine::io::SafetensorsFile::open(checkpoint / "model.safetensors");
+    std::map<std::string, std::size_t> columns_before;  // of moments whose pieces stand side by side
     for (const auto& [length, path] : files) {
         auto file = engine::io::SafetensorsFile::open(path);
         std::string name_of_file = path.filename().string();
@@ -169,6 +171,15 @@ std::map<std::string, std::vector<double>> tensors_of(const fs::path& checkpoint
         for (const std::string& name : file.names()) {
             std::vector<double>& whole = tensors[key + " " + name];
             auto append = [&](const auto& piece) { whole.insert(whole.end(), piece.begin(), piece.end()); };
+            engine::Shape shape = file.shape(name), all = name.starts_with("moment") ? model.shape(name.substr(8)) : shape;
+            if (shape.dims() == 2 && shape.columns() < all.columns()) {
+                std::vector<double> piece = file.read<double>(name);
+                auto columns = static_cast<std::size_t>(shape.columns()), width = static_cast<std::size_t>(all.columns());
+                whole.resize(static_cast<std::size_t>(all.elements()));
+                for (std::size_t i = 0; i < piece.size(); ++i) whole[i / columns * width + columns_before[name] + i % columns] = piece[i];
+                columns_before[name] += columns;
+                continue;
+            }
             engine::is_floating(file.dtype(name)) ? append(file.read<double>(name)) : append(file.read<std::int32_t>(name));
         }
     }
