@@ -51,9 +51,7 @@ Outcome train_all_ranks(const RunFolder& folder, const Config& config, const dat
 
 void check_trainable(const Config& config) {
     expect(config.train.steps.has_value(), "config", "train.steps must be given; hint: pass --set train.steps=…");
-    const Config::Parallel& parallel = config.parallel;
     expect(!config.train.recompute, "config", "train.recompute is not built yet; hint: train.accumulate takes less memory, too");
-    expect(parallel.table_shards == 1, "config", "parallel.table_shards is not built yet; hint: leave it out");
     expect(!config.data.path.empty(), "config", "data.path must be given; hint: make one with `moegrad prepare`");
 }
 

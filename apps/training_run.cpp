@@ -175,7 +175,7 @@ void TrainingRun::log_routing() {
     reports_.clear();
 }
 
-// The first rank alone, while the others wait; where ranks share experts, all of them, each with all rows.
+// The first rank alone, while the others wait; where ranks share parameters, all of them, each with all rows.
 void TrainingRun::evaluate() {
     if (!is_first() && exec_.sharing.ranks == nullptr) return;
     Clock::time_point pause = Clock::now();

@@ -33,15 +33,15 @@ Shape with_first(const Shape& shape, Size first) {
     return result;
 }
 
-void expect_columns(const Parameter& table, int ranks) {
+}  // namespace
+
+void check_columns(const Parameter& table, int ranks) {
     Size unit = kernels::kStripUnit * ranks, columns = table.shape.columns(), below = columns / unit * unit;
     expect(kernels::strips_divide(columns, ranks), "parallel",
            "{} ranks cannot share the columns of {}: got {}, expected a multiple of {}; "
            "hint: the nearest model.channels is {}",
            ranks, table.name, columns, unit, below > 0 && columns - below <= unit / 2 ? below : below + unit);
 }
-
-}  // namespace
 
 ParameterStore::ParameterStore(Exec& exec, Module& module, Dtype dtype, std::uint64_t seed, bool trains, Values values, Cut cut)
     : dtype_(dtype) {
@@ -96,7 +96,7 @@ ParameterStore::Place ParameterStore::placed(const Exec& exec, Parameter& parame
     }
     if (parameter.split == Split::by_column && exec.sharing.tables > 1) {
         place.sharers = exec.sharing.tables;
-        expect_columns(parameter, place.sharers);
+        check_columns(parameter, place.sharers);
         place.shape = {parameter.shape[0], parameter.shape[1] / place.sharers};
         place.column = exec.sharing.ranks->rank() % place.sharers * place.shape[1];
     }

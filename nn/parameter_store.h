@@ -119,4 +119,7 @@ class ParameterStore {
     Tensor master_, compute_, gradient_, pass_gradient_, moment1_, moment2_;
 };
 
+// Throws where that many ranks cannot share a table's columns (engine/kernels/strips.h).
+void check_columns(const Parameter& table, int ranks);
+
 }  // namespace nn
