@@ -4,6 +4,7 @@
 #include "engine/tensor/transfer.h"
 #include "moe/methods/table.h"
 #include "nn/evaluation.h"
+#include "nn/init.h"
 #include "nn/trainer.h"
 #include "nn/transformer_xl.h"
 #include "tests/support/random.h"
@@ -168,6 +169,46 @@ TEST_CASE("simt ranks share the columns of tables in the bits of one") {
             CHECK(many.weights == alone.weights);
         }
     }
+}
+
+namespace {
+
+// A table alone, whose first row has a gradient in one column and whose second has none.
+struct OneTable final : nn::Module {
+    nn::Parameter table;
+    OneTable() {
+        add(table, "table", {2, 64}, nn::constant(0.5));
+        table.is_table = true;
+        table.split = nn::Split::by_column;
+    }
+};
+
+std::vector<double> updated_table(int ranks) {
+    std::vector<double> whole;
+    run_virtual_ranks(ranks, [&](Communicator& communicator) {
+        Exec exec{.communicator = &communicator, .sharing = {.ranks = &communicator, .tables = ranks}};
+        OneTable module;
+        nn::ParameterStore store(exec, module, Dtype::f32, 1, true);
+        const nn::ParameterStore::Place& place = store.places()[0];
+        nn::Optimizer optimizer(exec, store, {.weight_decay = 0.1, .touched_rows = true});
+        std::vector<double> gradient(static_cast<std::size_t>(place.shape.elements()));
+        Size touched = 40 - place.column;
+        if (touched >= 0 && touched < place.shape[1]) gradient[static_cast<std::size_t>(touched)] = 1;
+        copy_from_host(exec, store.view(store.gradient(), place), gradient);
+        optimizer.begin(exec, 1, 0, 0.1);
+        optimizer.update(exec, store);
+        join(whole, place, to_host<double>(exec, store.view(store.compute(), place)));
+    });
+    return whole;
+}
+
+}  // namespace
+
+TEST_CASE("a row is touched on every rank that has columns of it where one of them has a gradient") {
+    std::vector<double> one = updated_table(1);
+    CHECK(one[0] < 0.5);
+    CHECK(one[64] == 0.5);
+    for (int ranks : {2, 4}) CHECK(updated_table(ranks) == one);
 }
 
 TEST_CASE("columns that ranks cannot share evenly are refused with the nearest width") {

@@ -1,7 +1,8 @@
 #include "engine/kernels/strips.h"
 
-#include <doctest/doctest.h>
 #include <initializer_list>
+
+#include <doctest/doctest.h>
 
 using namespace engine;
 using namespace engine::kernels;
