@@ -63,7 +63,7 @@ inline void add_scaled_row(Sum<T>* sum, Sum<T> w, const T* row, Size C) {
 // One vector of partial sums a strip of columns (engine/kernels/strips.h). f(sum, c, count) adds columns [c, c + count), a whole vector but
 // at the end of the row.
 template <int kCount, class S, class F>
-inline void sum_strips(Vector<S>* sums, Size first, Size last, F&& f) {
+[[gnu::always_inline]] inline void sum_strips(Vector<S>* sums, Size first, Size last, F&& f) {
     if constexpr (kCount == 1) {
         Vector<S> sum{};
         Size c = first;
@@ -79,7 +79,7 @@ inline void sum_strips(Vector<S>* sums, Size first, Size last, F&& f) {
 
 // The lower half of every group of kWidth lanes plus its upper half, of the groups of both vectors in order.
 template <int kWidth, class V, int... kLane>
-inline V fold_groups(const V& a, const V& b, std::integer_sequence<int, kLane...>) {
+[[gnu::always_inline]] inline V fold_groups(const V& a, const V& b, std::integer_sequence<int, kLane...>) {
     constexpr int kHalf = kWidth / 2;
     return __builtin_shufflevector(a, b, (kLane / kHalf * kWidth + kLane % kHalf)...) +
            __builtin_shufflevector(a, b, (kLane / kHalf * kWidth + kLane % kHalf + kHalf)...);
@@ -87,7 +87,7 @@ inline V fold_groups(const V& a, const V& b, std::integer_sequence<int, kLane...
 
 // The sum of kLive lanes: each strip's are folded, then neighbouring strips are added. All strips take each step together.
 template <class S, int kLive, int kWidth = kLanes<S>>
-inline S fold_strips(Vector<S>* sums) {
+[[gnu::always_inline]] inline S fold_strips(Vector<S>* sums) {
     if constexpr (kLive == 1) {
         return sums[0][0];
     } else {
@@ -107,7 +107,7 @@ inline Vector<Sum<T>> load_row_part(const T* row, Size count) {
 
 // Σ_c x[c]·y[c] over C columns of kStrips strips
 template <int kStrips, class T>
-inline Sum<T> dot_rows(const T* x, const T* y, Size C) {
+[[gnu::always_inline]] inline Sum<T> dot_rows(const T* x, const T* y, Size C) {
     using S = Sum<T>;
     Vector<S> sums[kStrips];
     sum_strips<kStrips, S>(sums, 0, C, [&](const Vector<S>& sum, Size c, Size count) {
@@ -118,7 +118,7 @@ inline Sum<T> dot_rows(const T* x, const T* y, Size C) {
 
 // sum[c] += w·x[c], and Σ_c x[c]·y[c], in the bits of the two functions above: x is read once.
 template <int kStrips, class T>
-inline Sum<T> dot_and_add_row(Sum<T>* sum, Sum<T> w, const T* x, const T* y, Size C) {
+[[gnu::always_inline]] inline Sum<T> dot_and_add_row(Sum<T>* sum, Sum<T> w, const T* x, const T* y, Size C) {
     using S = Sum<T>;
     Vector<S> sums[kStrips], factor = broadcast(w);
     sum_strips<kStrips, S>(sums, 0, C, [&](const Vector<S>& dot, Size c, Size count) {

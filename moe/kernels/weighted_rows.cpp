@@ -136,6 +136,7 @@ void combine_by_token(Rows<T> y, bool add, Rows<const Sum<T>> w, Rows<const T> t
 }
 
 // One row of the table's gradient: leaves are micro-shards, added along the aligned tree. Leaves without a choice add nothing.
+// kStrips: of the columns, where dots are wanted, too; else 0.
 template <int kStrips, class T>
 struct RowTree {
     using S = Sum<T>;
@@ -173,7 +174,7 @@ struct RowTree {
         for (Size r = first; r < last; ++r) {
             const T* in = x.row(token[r]);
             if (r + 2 < last) prefetch_row(x.row(token[r + 2]), C);
-            if (a.data != nullptr) {
+            if constexpr (kStrips > 0) {
                 a(token[r], order[r] - token[r] * choices) = dot_and_add_row<kStrips>(out, weight[r], in, row, C);
             } else {
                 add_scaled_row(out, weight[r], in, C);
@@ -222,7 +223,7 @@ void gradient_of_strips(Exec& exec, Rows<Sum<T>> dtable, bool add, Rows<const Su
     parallel_blocks(choices.rows, kBlockRows, [&](Size first, Size last) {
         S* sum = arena<3, S>(depth * C);
         for (Size m = first; m < last; ++m) {
-            const T* row = a.data != nullptr ? table.row(m) : nullptr;
+            const T* row = kStrips > 0 ? table.row(m) : nullptr;
             RowTree<kStrips, T> tree{choices.order, sorted.token(), sorted.weight(), x, a, row, choices.choices, choices.count() / shards};
             S* out = dtable.row(m);
             bool touched = tree.sum(sum, sum + C, choices.offsets[m], choices.offsets[m + 1], 0, shards);
@@ -260,9 +261,8 @@ void row_combine(Exec& exec, Rows<T> y, bool add, Rows<const Sum<T>> w, Rows<con
 template <class D, class T>
 void row_gradient(Exec& exec, Rows<Sum<T>> dtable, bool add, Rows<const Sum<T>> w, Rows<const T> x, const RowChoices& choices,
                   Rows<Sum<T>> a, Rows<const T> table) {
-    // Without dots, strips change nothing.
-    with_strips(a.data != nullptr ? choices.parts : 1,
-                [&](auto strips) { gradient_of_strips<strips, T>(exec, dtable, add, w, x, choices, a, table); });
+    if (a.data == nullptr) return gradient_of_strips<0, T>(exec, dtable, add, w, x, choices, a, table);
+    with_strips(choices.parts, [&](auto strips) { gradient_of_strips<strips, T>(exec, dtable, add, w, x, choices, a, table); });
 }
 
 #define INSTANTIATE(T)                                                                                                                 \
