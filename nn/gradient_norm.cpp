@@ -75,6 +75,7 @@ GradientNorm::Range GradientNorm::blocks_in(const Piece& piece, Range part) {
 }
 
 void GradientNorm::sum_blocks(Exec& exec, const ParameterStore& store, const Piece& piece, Range blocks) {
+    if (blocks.elements == 0) return;
     Size a_row = piece.blocks_of_row(), own = piece.first_sum + piece.first * a_row;
     visit_sum(exec, store.gradient().dtype(), [&]<class D, class S>(On<D, S>) {
         const S* gradient = store.gradient().data<S>() + piece.offset;
