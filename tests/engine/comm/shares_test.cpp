@@ -12,14 +12,23 @@ using namespace engine;
 
 namespace {
 
-float leaf(int shard) { return std::exp(static_cast<float>(shard % 7)) / (3.0f + static_cast<float>(shard)); }
+constexpr Size kElements = 16;
 
-// The aligned tree over the leaves [first, last).
-float tree(int first, int last) {
-    if (last - first == 1) return leaf(first);
+// The aligned tree over the leaves [first, last), element by element.
+std::vector<float> tree(int first, int last) {
+    std::vector<float> sum;
+    if (last - first == 1) {
+        for (int i = 0; i < kElements; ++i) {
+            sum.push_back(std::exp(static_cast<float>(first % 7) + 0.37f * static_cast<float>(i)) / (3.0f + static_cast<float>(first)));
+        }
+        return sum;
+    }
     int half = 1;
     while (half * 2 < last - first) half *= 2;
-    return tree(first, first + half) + tree(first + half, last);
+    sum = tree(first, first + half);
+    std::vector<float> right = tree(first + half, last);
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += right[i];
+    return sum;
 }
 
 }  // namespace
@@ -46,17 +55,20 @@ TEST_CASE("shares follow each other, cover all micro-shards, and are equal where
 }
 
 TEST_CASE("the tree over any number of ranks, each with the tree of its share, is the tree over all micro-shards, bit for bit") {
-    for (int total : {1, 2, 3, 5, 8, 11, 12, 16}) {
+    for (int total : {1, 2, 3, 5, 8, 11, 12, 13, 16}) {
         for (int ranks = 1; ranks <= total; ++ranks) {
-            std::vector<float> sums(static_cast<std::size_t>(ranks));
+            std::vector<std::vector<float>> sums(static_cast<std::size_t>(ranks)), parts = sums;
             run_virtual_ranks(ranks, [&](Communicator& communicator) {
                 Exec exec{.communicator = &communicator, .shards = share_of(communicator.rank(), ranks, total)};
-                float own = tree(exec.shards.first, exec.shards.first + exec.shards.count);
-                Tensor sum = from_host(exec, {1}, Dtype::f32, std::vector<float>{own});
+                std::vector<float> own = tree(exec.shards.first, exec.shards.first + exec.shards.count);
+                Tensor sum = from_host(exec, {kElements}, Dtype::f32, own), part = from_host(exec, {kElements}, Dtype::f32, own);
                 communicator.tree_sum(exec, sum);
-                sums[static_cast<std::size_t>(communicator.rank())] = to_host<float>(exec, sum)[0];
+                communicator.tree_sum_parts(exec, part, {static_cast<std::size_t>(ranks), std::vector<Range>{{0, kElements}}});
+                sums[static_cast<std::size_t>(communicator.rank())] = to_host<float>(exec, sum);
+                parts[static_cast<std::size_t>(communicator.rank())] = to_host<float>(exec, part);
             });
-            CHECK(sums == std::vector<float>(sums.size(), tree(0, total)));
+            CHECK(sums == std::vector<std::vector<float>>(sums.size(), tree(0, total)));
+            if (ranks > 1) CHECK(parts == sums);
         }
     }
 }
