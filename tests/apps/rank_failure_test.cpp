@@ -1,6 +1,7 @@
 #include "engine/base/philox.h"
 #include "tests/support/many_ranks.h"
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <fstream>
@@ -35,6 +36,17 @@ int process_of(const fs::path& folder, int rank) {
         if (under_mpirun || by_itself) return std::stoi(number);
     }
     return 0;
+}
+
+// The step of the latest checkpoint, 0 where there is none.
+int last_checkpoint(const fs::path& run) {
+    int last = 0;
+    if (!fs::exists(run / "checkpoints")) return last;
+    for (const auto& entry : fs::directory_iterator(run / "checkpoints")) {
+        std::string name = entry.path().filename().string();
+        if (name.starts_with("step-") && entry.path().extension().empty()) last = std::max(last, std::stoi(name.substr(5)));
+    }
+    return last;
 }
 
 // A launched run that has begun to log.
@@ -140,11 +152,14 @@ TEST_CASE("runs whose ranks are killed at random moments end in the bits of an u
                 process = process_of(runs / out, victim);
                 usleep(10'000);
             }
-            usleep(static_cast<useconds_t>(600'000 * engine::to_uniform(engine::random_bits(23, 0, 2, life))));
+            // However fast the machine is: each life ends a while after it has got some steps further.
+            int target = 60 * static_cast<int>(life) + 20;
+            for (int i = 0; i < 30'000 && last_checkpoint(runs / out) < target; ++i) usleep(1000);
+            usleep(static_cast<useconds_t>(30'000 * engine::to_uniform(engine::random_bits(23, 0, 2, life))));
             if (process > 0 && kill(process, SIGKILL) == 0) ++kills;
             program.wait();
         }
-        CHECK(kills > 2);
+        CHECK(kills >= 4);
         ProgramResult last = RunningProgram(on_ranks(2, runs.train(out, settings), over)).wait();
         CHECK_MESSAGE(last.code == 0, last.errors);
         CHECK(metrics_of(runs / "whole") == metrics_of(runs / out));
