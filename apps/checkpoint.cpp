@@ -128,7 +128,7 @@ void load(Exec& exec, const io::SafetensorsFile& file, nn::ParameterStore& store
 
 void save_checkpoint(Exec& exec, const fs::path& folder, const nn::ParameterStore& store, const std::vector<nn::ModelMemory>& memories,
                      const TrainingState& state) {
-    int rank = exec.communicator != nullptr ? exec.communicator->rank() : 0;
+    int rank = rank_of(exec);
     std::optional<io::AtomicFolder> target;
     fs::path partial = folder.string() + std::string(io::kPartial);
     agreed(exec, [&] {

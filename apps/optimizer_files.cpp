@@ -18,11 +18,6 @@ namespace {
 
 std::string memory_name(std::size_t pass, std::size_t layer) { return fmt::format("memory.{}.{}", pass, layer); }
 
-Range overlap(const Range& a, const Range& b) {
-    Size first = std::max(a.first, b.first);
-    return {first, std::max<Size>(0, std::min(a.end(), b.end()) - first)};
-}
-
 // Calls f(value, element): the place's values of a range, and where in it they stand.
 template <class F>
 void for_values(const ParameterStore& store, const ParameterStore::Place& place, const Range& range, F&& f) {
@@ -105,7 +100,7 @@ fs::path optimizer_file(const fs::path& checkpoint, int rank, int ranks) {
 
 void write_optimizer_file(Exec& exec, const fs::path& path, const ParameterStore& store, const std::vector<nn::ModelMemory>& memories) {
     io::SafetensorsWriter writer;
-    int rank = exec.communicator != nullptr ? exec.communicator->rank() : 0;
+    int rank = rank_of(exec);
     for (const ParameterStore::Place& place : store.places()) {
         Range part = written_part(store, place, rank, rank_count(exec));
         add_moment(exec, writer, "moment1." + place.parameter->name, store, place, store.moment1(), part);

@@ -24,8 +24,6 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
-int rank_of(const Exec& exec) { return exec.communicator != nullptr ? exec.communicator->rank() : 0; }
-
 Tensor uploaded(const Exec& exec, const std::vector<std::int32_t>& ids, Size sequences, Size context) {
     return from_host(exec, {sequences, context}, Dtype::i32, ids);
 }

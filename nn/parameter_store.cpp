@@ -115,7 +115,6 @@ void ParameterStore::place_all(const Exec& exec, Module& module, int ranks) {
     for (Parameter* parameter : parameters) places_.push_back(placed(exec, *parameter));
     for (const Place& place : places_) unshared_ += place.sharers == 1 ? place.elements : 0;
     end_of_cut_ = ranks * padded((unshared_ + ranks - 1) / ranks);
-    if (ranks == 1) end_of_cut_ = unshared_;
     Size next = 0, shared = end_of_cut_;
     for (Place& place : places_) {
         Size& offset = place.sharers == 1 ? next : shared;
@@ -155,9 +154,7 @@ ParameterStore::Range ParameterStore::range_of(int rank, int ranks) const {
 }
 
 ParameterStore::Range ParameterStore::updated(const Range& range) const {
-    if (range.first >= end_of_cut_) return range;
-    Size first = std::max(range.first, own_.first);
-    return {first, std::max<Size>(0, std::min(range.end(), own_.end()) - first)};
+    return range.first >= end_of_cut_ ? range : overlap(range, own_);
 }
 
 Size ParameterStore::index_in_moments(Size element) const {

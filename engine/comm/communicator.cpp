@@ -84,9 +84,9 @@ void Communicator::tree_sum_parts(Exec& exec, const Tensor& sum, const std::vect
         return to;
     };
     auto keep = [&](const Tensor& total, const Range& own, const Range& other) {
-        Size first = std::max(own.first, other.first), end = std::min(own.end(), other.end());
-        if (first >= end) return;
-        Tensor part = total.view_at(first - own.first, {1, end - first}, end - first), to = slice_of(sum, first, end);
+        Range both = overlap(own, other);
+        if (both.elements == 0) return;
+        Tensor part = slice_of(total, both.first - own.first, both.end() - own.first), to = slice_of(sum, both.first, both.end());
         last.emplace_back(to, copied(part));
         copy(exec, part, to);
     };

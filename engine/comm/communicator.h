@@ -1,6 +1,7 @@
 #pragma once
 #include "engine/tensor/tensor.h"
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string_view>
@@ -13,6 +14,11 @@ struct Range {
     Size first = 0, elements = 0;
     Size end() const { return first + elements; }
 };
+// What two ranges share: maybe nothing, where the later one begins.
+inline Range overlap(const Range& a, const Range& b) {
+    Size first = std::max(a.first, b.first);
+    return {first, std::max<Size>(0, std::min(a.end(), b.end()) - first)};
+}
 
 // What ranks say to each other. Even one rank runs under one (with null in Exec meaning the same). All calls are collective: every rank
 // makes the same calls in the same order.
@@ -49,7 +55,8 @@ std::unique_ptr<Communicator> dry_rank(int rank, int ranks);
 // Rethrows the first rank's error after all have ended.
 void run_virtual_ranks(int ranks, const std::function<void(Communicator&)>& body);
 
-// `exec.communicator` or one rank where it is null.
+// Of `exec.communicator`; of one rank where it is null.
+inline int rank_of(const Exec& exec) { return exec.communicator != nullptr ? exec.communicator->rank() : 0; }
 inline int rank_count(const Exec& exec) { return exec.communicator != nullptr ? exec.communicator->size() : 1; }
 
 }  // namespace engine

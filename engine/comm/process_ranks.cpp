@@ -1,13 +1,12 @@
 #include "engine/base/error.h"
 #include "engine/comm/transport.h"
+#include "engine/comm/transport_gather.h"
 
 #include <algorithm>
 #include <cstring>
 
 namespace engine {
 namespace {
-
-std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
 
 // A tensor's elements without the padding between its rows: where they lie, or a copy of them.
 class Packed {
@@ -67,12 +66,8 @@ class ProcessRanks final : public Communicator {
     }
 
     bool any(bool here) override {
-        std::byte own{here};
-        std::vector<std::byte> all(index(size()));
-        std::vector<Transport::Receive> receives;
-        for (std::byte& each : all) receives.emplace_back(&each, 1);
-        transport_.exchange("any", std::vector<Transport::Send>(all.size(), Transport::Send(&own, 1)), receives);
-        return std::any_of(all.begin(), all.end(), [](std::byte b) { return b != std::byte{0}; });
+        std::vector<std::uint8_t> all = gathered(transport_, "any", static_cast<std::uint8_t>(here));
+        return std::ranges::any_of(all, [](std::uint8_t each) { return each != 0; });
     }
 
   private:
