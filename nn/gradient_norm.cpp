@@ -2,7 +2,6 @@
 
 #include "engine/base/visit.h"
 #include "engine/comm/rank_subset.h"
-#include "engine/comm/shares.h"
 #include "engine/kernels/strips.h"
 #include "engine/tensor/transfer.h"
 
@@ -132,7 +131,7 @@ void GradientNorm::update(Exec& exec, const ParameterStore& store, StepScalars* 
     if (store.ranks_of_cut() > 1) share_cut(exec);
     for (const Piece& piece : pieces_) {
         if (piece.sharers == 1) continue;
-        RankSubset group(*exec.sharing.ranks, group_of(exec.sharing.ranks->rank(), piece.sharers));
+        RankSubset group = sharers_of(exec, piece.sharers);
         Size sums = piece.parts() * piece.blocks_of_row();
         Tensor all = sums_.view_at(piece.first_sum, {piece.sharers, sums}, sums);
         group.all_gather(exec, all, all.row_range(group.rank(), 1));

@@ -3,7 +3,6 @@
 #include "engine/base/profile.h"
 #include "engine/base/visit.h"
 #include "engine/comm/rank_subset.h"
-#include "engine/comm/shares.h"
 #include "engine/kernels/adamw.h"
 #include "engine/kernels/step_scalars.h"
 #include "engine/memory/memory_log.h"
@@ -69,9 +68,7 @@ ParameterStore::Range with_whole_rows(const ParameterStore& store, ParameterStor
 
 // A row is touched where any rank that shares the table's columns says so.
 void add_over_sharers(Exec& exec, const Tensor& touched, int sharers) {
-    if (sharers == 1) return;
-    RankSubset group(*exec.sharing.ranks, group_of(exec.sharing.ranks->rank(), sharers));
-    group.tree_sum(exec, touched);
+    if (sharers > 1) sharers_of(exec, sharers).tree_sum(exec, touched);
 }
 
 }  // namespace
@@ -123,9 +120,8 @@ std::vector<std::vector<ParameterStore::Range>> Optimizer::needed_gradients(cons
         needed.push_back({own});
         for (const ParameterStore::Place& use : store.uses()) {
             const ParameterStore::Place& owner = store.owner_of(use);
-            Size first = std::clamp(own.first - owner.offset, Size{0}, owner.elements),
-                 end = std::clamp(own.end() - owner.offset, Size{0}, owner.elements);
-            needed.back().push_back({use.offset + first, end - first});
+            ParameterStore::Range part = overlap(own, {owner.offset, owner.elements});
+            needed.back().push_back({use.offset + part.first - owner.offset, part.elements});
         }
     }
     return needed;

@@ -1,6 +1,7 @@
 #include "engine/comm/rank_subset.h"
 
 #include "engine/base/error.h"
+#include "engine/comm/shares.h"
 
 #include <algorithm>
 
@@ -20,5 +21,7 @@ void RankSubset::exchange(Exec& exec, std::string_view collective, const std::ve
     }
     all_.exchange(exec, collective, to, from);
 }
+
+RankSubset sharers_of(const Exec& exec, int width) { return {*exec.sharing.ranks, group_of(exec.sharing.ranks->rank(), width)}; }
 
 }  // namespace engine

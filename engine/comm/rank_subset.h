@@ -21,4 +21,7 @@ class RankSubset final : public Communicator {
     int rank_ = 0;
 };
 
+// The group of `width` neighbours with whom this rank shares parameters (Exec::sharing).
+RankSubset sharers_of(const Exec& exec, int width);
+
 }  // namespace engine

@@ -27,9 +27,7 @@ Shards share_of(int rank, int ranks, int total) {
     return {.first = share.first + (rank < left.ranks ? 0 : left.shards), .count = share.count, .total = total};
 }
 
-Shards own_share(const Exec& exec) {
-    return share_of(exec.communicator != nullptr ? exec.communicator->rank() : 0, rank_count(exec), pass_shards(exec));
-}
+Shards own_share(const Exec& exec) { return share_of(rank_of(exec), rank_count(exec), pass_shards(exec)); }
 
 Size rows_of_pass(const Exec& exec, Size rows) {
     if (rank_count(exec) == 1) return rows;
@@ -68,26 +66,22 @@ Shards group_share(const Exec& exec, int width) {
     return group;
 }
 
-std::vector<int> shards_of_group(const Exec& exec, int width) {
-    std::vector<int> counts;
-    for (int member : group_of(exec.sharing.ranks->rank(), width)) {
-        counts.push_back(exec.communicator == nullptr ? 1 : share_of(member, exec.sharing.ranks->size(), pass_shards(exec)).count);
-    }
-    return counts;
+std::vector<Size> rows_of_group(const Exec& exec, int width, Size own) {
+    int rank = exec.sharing.ranks->rank();
+    auto shards = [&](int r) {
+        return exec.communicator == nullptr ? 1 : share_of(r, exec.sharing.ranks->size(), pass_shards(exec)).count;
+    };
+    std::vector<Size> begins{0};
+    for (int member : group_of(rank, width)) begins.push_back(begins.back() + own / shards(rank) * shards(member));
+    return begins;
 }
 
-Tensor gather_group(Exec& exec, int width, const Tensor& part) {
-    RankSubset group(*exec.sharing.ranks, group_of(exec.sharing.ranks->rank(), width));
-    std::vector<int> shards = shards_of_group(exec, width);
-    Size rows_a_shard = part.size(0) / shards[static_cast<std::size_t>(group.rank())], all = group_share(exec, width).count;
-    Tensor whole = packed_tensor(exec, {all * rows_a_shard, part.size(1)}, part.dtype());
+Tensor gather_group(Exec& exec, std::string_view collective, int width, const Tensor& part) {
+    std::vector<Size> begins = rows_of_group(exec, width, part.size(0));
+    Tensor whole = packed_tensor(exec, {begins.back(), part.size(1)}, part.dtype());
     std::vector<Tensor> receives;
-    Size first = 0;
-    for (int count : shards) {
-        receives.push_back(whole.row_range(first, count * rows_a_shard));
-        first += count * rows_a_shard;
-    }
-    group.exchange(exec, "gather_group", std::vector<Tensor>(receives.size(), part), receives);
+    for (std::size_t m = 0; m + 1 < begins.size(); ++m) receives.push_back(whole.row_range(begins[m], begins[m + 1] - begins[m]));
+    sharers_of(exec, width).exchange(exec, collective, std::vector<Tensor>(receives.size(), part), receives);
     return whole;
 }
 

@@ -29,13 +29,13 @@ std::vector<int> replicas_of(int rank, int ranks, int width);
 // Whether each group of `width` neighbours holds a whole subtree of the micro-shards, so that sums over a group can be added along the
 // tree.
 bool groups_hold_subtrees(int ranks, int width, int total);
-// The micro-shards that the ranks of this rank's group hold together, and how many each of them does; one a rank where every rank has all
-// rows (evaluation).
+// The micro-shards that the ranks of this rank's group hold together; one a rank where every rank has all rows (evaluation).
 Shards group_share(const Exec& exec, int width);
-std::vector<int> shards_of_group(const Exec& exec, int width);
+// Where the rows of each member begin in the group's, and where they end, `own` of them this rank's: equally many a micro-shard.
+std::vector<Size> rows_of_group(const Exec& exec, int width, Size own);
 
-// The rows of all ranks of a group, in order.   part (rows, C) without padding
-Tensor gather_group(Exec& exec, int width, const Tensor& part);
+// The rows of all ranks of a group, in order, without padding.   part (rows, C)
+Tensor gather_group(Exec& exec, std::string_view collective, int width, const Tensor& part);
 
 // Uninitialised rows of another tensor's width, with padding between them or none, as it has: what all_gather wants.
 Tensor rows_like(Exec& exec, Size rows, const Tensor& other);

@@ -14,19 +14,9 @@ ColumnRanks::ColumnRanks(const Exec& exec, int parts, Size tokens) : exec_(exec)
         first_.push_back(tokens);
         return;
     }
-    Communicator& all = *exec.sharing.ranks;
-    std::vector<int> members = group_of(all.rank(), parts);
-    ranks_.emplace(all, members);
+    ranks_.emplace(sharers_of(exec, parts));
     exec_.shards = group_share(exec, parts);
-    for (int member : members) {
-        // Where no pass is shared (evaluation), every rank has as many tokens.
-        Size shards = 1, own = 1;
-        if (exec.communicator != nullptr) {
-            shards = share_of(member, all.size(), pass_shards(exec)).count;
-            own = own_share(exec).count;
-        }
-        first_.push_back(first_.back() + tokens / own * shards);
-    }
+    first_ = rows_of_group(exec, parts, tokens);
 }
 
 Tensor ColumnRanks::rows_of(const Tensor& all, int member) const {
@@ -48,13 +38,7 @@ void ColumnRanks::exchange(const char* what, Send send, Receive receive) {
     ranks_->exchange(exec_, what, sends, receives);
 }
 
-Tensor ColumnRanks::gather(const Tensor& own_NJ) {
-    if (alone()) return own_NJ;
-    Tensor all = packed_tensor(exec_, {tokens(), own_NJ.size(1)}, own_NJ.dtype());
-    exchange(
-        "table choices", [&](int) { return own_NJ; }, [&](int member) { return rows_of(all, member); });
-    return all;
-}
+Tensor ColumnRanks::gather(const Tensor& own_NJ) { return alone() ? own_NJ : gather_group(exec_, "table choices", size(), own_NJ); }
 
 Tensor ColumnRanks::take_columns(const Tensor& own_NC) {
     if (alone()) return own_NC;

@@ -48,22 +48,17 @@ std::vector<Size> even(Size all, Size parts) {
     return begins;
 }
 
-bool is_dry(const Exec& exec) { return exec.device.kind == DeviceKind::dry; }
-
 }  // namespace
 
 ExpertExchange::ExpertExchange(const Exec& exec, const Tensor& kept_NK, Size own_experts)
     : exec_(exec),
-      group_(*exec.sharing.ranks, group_of(exec.sharing.ranks->rank(), exec.sharing.experts)),
+      group_(sharers_of(exec, exec.sharing.experts)),
       own_experts_(own_experts),
-      first_row_{0} {
+      first_row_(rows_of_group(exec, exec.sharing.experts, kept_NK.size(0))) {
     ProfileScope profile("expert_exchange");
     exec_.shards = group_share(exec, exec.sharing.experts);
-    Size rows_a_shard = kept_NK.size(0) / exec.shards.count;
-    for (int shards : shards_of_group(exec, group_.size())) first_row_.push_back(first_row_.back() + shards * rows_a_shard);
     plan_sends(kept_NK);
-    Exec own = exec;
-    ids_BK_ = gather_group(own, group_.size(), kept_NK);
+    ids_BK_ = gather_group(exec_, "gather_choices", group_.size(), kept_NK);
     visit_device(exec_, [&]<class D>(D) {
         kernels::own_ids<D>(exec_, ids_BK_.data<std::int32_t>(), ids_BK_.data<std::int32_t>(), ids_BK_.shape().elements(),
                             group_.rank() * own_experts_, own_experts_);
@@ -82,8 +77,8 @@ void ExpertExchange::plan_sends(const Tensor& kept_NK) {
     home_position_ = choices.position;
     sent_rows_ = rows.row;
     double missed = std::pow(1 - 1 / static_cast<double>(P), static_cast<double>(K));
-    homes_ = is_dry(exec_) ? even(N * K, P) : on_host(exec_, choices.begin);
-    sends_ = is_dry(exec_) ? even(static_cast<Size>(static_cast<double>(N * P) * (1 - missed)), P) : on_host(exec_, rows.begin);
+    homes_ = exec_.device.is_dry() ? even(N * K, P) : on_host(exec_, choices.begin);
+    sends_ = exec_.device.is_dry() ? even(static_cast<Size>(static_cast<double>(N * P) * (1 - missed)), P) : on_host(exec_, rows.begin);
 }
 
 void ExpertExchange::plan_receives() {
@@ -96,8 +91,8 @@ void ExpertExchange::plan_receives() {
     Sorted choices(exec_, mine, B * K, 1, 1, exec_.shards.count), rows(exec_, any, B, 1, 1, exec_.shards.count);
     choices_ = choices.row;
     received_rows_ = rows.row;
-    returns_ = is_dry(exec_) ? even(B * K / P, P) : begins_of_ranks(choices.begin_of_shard);
-    receives_ = is_dry(exec_) ? even(P * rows_of(sends_) / P, P) : begins_of_ranks(rows.begin_of_shard);
+    returns_ = exec_.device.is_dry() ? even(B * K / P, P) : begins_of_ranks(choices.begin_of_shard);
+    receives_ = exec_.device.is_dry() ? even(P * rows_of(sends_) / P, P) : begins_of_ranks(rows.begin_of_shard);
     routed_ = rows_of(returns_);
 }
 

@@ -64,7 +64,9 @@ struct Batch {
     }
     Exec& exec(Exec& own) const { return exchange ? exchange->exec() : own; }
     Tensor rows(const Tensor& own_NC) const { return exchange ? exchange->send_rows(own_NC) : own_NC; }
-    Tensor choices(Exec& own, const Tensor& own_NK) const { return exchange ? gather_group(own, own.sharing.experts, own_NK) : own_NK; }
+    Tensor choices(Exec& own, const Tensor& own_NK) const {
+        return exchange ? gather_group(own, "gather_choices", own.sharing.experts, own_NK) : own_NK;
+    }
 
     // y (N,C) (+)= what the experts make of a (R,G), by this rank's rows; scale (R) or undefined.
     void combine(Exec& exec, const Tensor& y, bool add, const Tensor& a, const Tensor& scale, const Tensor& w, Layout layout,

@@ -41,18 +41,17 @@ Tensor means_of(Exec& exec, const Tensor& w1_ECG) {
     Tensor part = means_EC.row_range(place * own, own);
     visit(exec, w1_ECG.dtype(), [&]<class D, class T>(On<D, T>) { kernels::mean_keys<D, T>(exec, part.rows<Sum<T>>(), w1_ECG.rows<T>()); });
     if (exec.sharing.experts == 1) return means_EC;
-    RankSubset group(*exec.sharing.ranks, group_of(exec.sharing.ranks->rank(), exec.sharing.experts));
-    group.all_gather(exec, means_EC, part);
+    sharers_of(exec, exec.sharing.experts).all_gather(exec, means_EC, part);
     return means_EC;
 }
 
 // Rows (N,C) as those of the whole group, where it shares experts.
-Tensor rows_of_group(Exec& exec, const Tensor& rows_NC) {
+Tensor of_whole_group(Exec& exec, const Tensor& rows_NC) {
     if (exec.sharing.experts == 1) return rows_NC;
     Size rows = rows_NC.shape().rows(), columns = rows_NC.shape().columns();
     Tensor packed = packed_tensor(exec, {rows, columns}, rows_NC.dtype());
     copy(exec, packed, rows_NC.reshaped({rows, columns}));
-    return gather_group(exec, exec.sharing.experts, packed);
+    return gather_group(exec, "gather_group", exec.sharing.experts, packed);
 }
 
 struct MeanKeyScoresNode final : Node {
@@ -73,8 +72,8 @@ struct MeanKeyScoresNode final : Node {
     // Of this rank's experts, by the rows of its whole group.
     void add_weight_gradient(Exec& exec) {
         bool reached = scores_NE.has_grad();
-        Tensor wide = reached ? rows_of_group(exec, widened(exec, x.value())) : Tensor();
-        Tensor dscores = reached ? rows_of_group(exec, scores_NE.grad()) : Tensor();
+        Tensor wide = reached ? of_whole_group(exec, widened(exec, x.value())) : Tensor();
+        Tensor dscores = reached ? of_whole_group(exec, scores_NE.grad()) : Tensor();
         Exec group = exec;
         if (exec.sharing.experts > 1) group.shards = group_share(exec, exec.sharing.experts);
         Size own = w1.size(0), first = exec.sharing.experts > 1 ? exec.sharing.ranks->rank() % exec.sharing.experts * own : 0;
