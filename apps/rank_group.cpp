@@ -4,10 +4,10 @@
 #include "apps/rank_device.h"
 #include "apps/rank_meeting.h"
 #include "apps/training_run.h"
+#include "engine/comm/agreement.h"
 #include "engine/comm/gpu_place.h"
 #include "engine/comm/nccl_ranks.h"
 #include "engine/cuda/runtime.h"
-#include "engine/tensor/transfer.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -17,29 +17,6 @@ namespace apps {
 using namespace engine;
 
 namespace {
-
-std::vector<std::int32_t> gathered(Communicator& communicator, const std::vector<std::int32_t>& own) {
-    Exec exec{.communicator = &communicator};
-    Size count = static_cast<Size>(own.size());
-    Tensor whole(exec, {communicator.size(), count}, Dtype::i32);
-    communicator.all_gather(exec, whole, from_host(exec, {1, count}, Dtype::i32, own));
-    return to_host<std::int32_t>(exec, whole);
-}
-
-// Every rank's text.
-std::vector<std::string> gathered(Communicator& communicator, const std::string& own) {
-    std::vector<std::int32_t> lengths = gathered(communicator, std::vector<std::int32_t>{static_cast<std::int32_t>(own.size())});
-    std::size_t longest = static_cast<std::size_t>(std::max(1, *std::max_element(lengths.begin(), lengths.end())));
-    std::vector<std::int32_t> letters(own.begin(), own.end());
-    letters.resize(longest);
-    std::vector<std::int32_t> all = gathered(communicator, letters);
-    std::vector<std::string> texts;
-    for (std::size_t r = 0; r < lengths.size(); ++r) {
-        auto begin = all.begin() + static_cast<std::ptrdiff_t>(r * longest);
-        texts.emplace_back(begin, begin + lengths[r]);
-    }
-    return texts;
-}
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
@@ -93,7 +70,7 @@ std::unique_ptr<RankGroup> RankGroup::join(const RankEnvironment& environment, d
 
 void RankGroup::agree(const std::vector<Topic>& topics) {
     for (const Topic& topic : topics) {
-        std::vector<std::string> texts = gathered(*communicator_, topic.text);
+        std::vector<std::string> texts = texts_of_ranks(*communicator_, topic.text);
         for (std::size_t r = 1; r < texts.size(); ++r) {
             if (texts[r] == texts[0]) continue;
             auto [first, other] = difference(texts[0], texts[r]);
@@ -132,7 +109,7 @@ void RankGroup::all_do(const std::function<void()>& body) {
         body();
     } catch (const std::exception& error) { message = error.what(); }
     if (!communicator_->any(!message.empty())) return;
-    for (const std::string& each : gathered(*communicator_, message)) {
+    for (const std::string& each : texts_of_ranks(*communicator_, message)) {
         if (!each.empty()) throw AgreedError(each);
     }
 }

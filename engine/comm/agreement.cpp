@@ -11,23 +11,14 @@
 namespace engine {
 namespace {
 
-// What a rank says, as a row of characters; empty: nothing to say.
-constexpr std::size_t kLongest = 1000;
+constexpr std::size_t kLongest = 1000;  // characters of an error that are told
 
-std::vector<std::int32_t> characters(const std::string& text) {
-    std::vector<std::int32_t> row(kLongest, 0);
-    std::copy_n(text.begin(), std::min(text.size(), kLongest), row.begin());
-    return row;
-}
-
-std::string text_of(const std::vector<std::int32_t>& rows, int rank) {
-    std::string text;
-    for (std::size_t i = 0; i < kLongest; ++i) {
-        auto character = static_cast<char>(rows[static_cast<std::size_t>(rank) * kLongest + i]);
-        if (character == 0) break;
-        text += character;
-    }
-    return text;
+std::vector<std::int32_t> gathered(Communicator& communicator, const std::vector<std::int32_t>& own) {
+    Exec exec{.communicator = &communicator};
+    Size count = static_cast<Size>(own.size());
+    Tensor whole(exec, {communicator.size(), count}, Dtype::i32);
+    communicator.all_gather(exec, whole, from_host(exec, {1, count}, Dtype::i32, own));
+    return to_host<std::int32_t>(exec, whole);
 }
 
 std::string message_of(const std::exception_ptr& error) {
@@ -40,6 +31,20 @@ std::string message_of(const std::exception_ptr& error) {
 
 }  // namespace
 
+std::vector<std::string> texts_of_ranks(Communicator& communicator, const std::string& own) {
+    std::vector<std::int32_t> lengths = gathered(communicator, std::vector<std::int32_t>{static_cast<std::int32_t>(own.size())});
+    std::size_t longest = static_cast<std::size_t>(std::max(1, *std::max_element(lengths.begin(), lengths.end())));
+    std::vector<std::int32_t> letters(own.begin(), own.end());
+    letters.resize(longest);
+    std::vector<std::int32_t> all = gathered(communicator, letters);
+    std::vector<std::string> texts;
+    for (std::size_t r = 0; r < lengths.size(); ++r) {
+        auto begin = all.begin() + static_cast<std::ptrdiff_t>(r * longest);
+        texts.emplace_back(begin, begin + lengths[r]);
+    }
+    return texts;
+}
+
 void agreed(Exec& exec, const std::function<void()>& action) {
     if (exec.communicator == nullptr) return action();
     std::exception_ptr own;
@@ -47,16 +52,10 @@ void agreed(Exec& exec, const std::function<void()>& action) {
         action();
     } catch (...) { own = std::current_exception(); }
     if (!exec.communicator->any(own != nullptr)) return;
-    // On the host: a device may be what failed.
-    Exec host{.communicator = exec.communicator};
-    Tensor all(host, {exec.communicator->size(), static_cast<Size>(kLongest)}, Dtype::i32);
-    Tensor row = from_host(host, {1, static_cast<Size>(kLongest)}, Dtype::i32, characters(own ? message_of(own) : ""));
-    exec.communicator->all_gather(host, all, row);
+    std::vector<std::string> texts = texts_of_ranks(*exec.communicator, own ? message_of(own).substr(0, kLongest) : "");
     if (own) std::rethrow_exception(own);
-    std::vector<std::int32_t> rows = to_host<std::int32_t>(host, all);
-    for (int rank = 0; rank < exec.communicator->size(); ++rank) {
-        std::string text = text_of(rows, rank);
-        if (!text.empty()) throw Error(fmt::format("{} (rank {})", text, rank));
+    for (std::size_t rank = 0; rank < texts.size(); ++rank) {
+        if (!texts[rank].empty()) throw Error(fmt::format("{} (rank {})", texts[rank], rank));
     }
 }
 
