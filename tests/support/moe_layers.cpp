@@ -5,6 +5,7 @@
 #include "engine/memory/pool.h"
 #include "engine/tensor/transfer.h"
 #include "nn/parameter_store.h"
+#include "tests/support/device_scalars.h"
 #include "tests/support/random.h"
 
 #include <algorithm>
@@ -29,9 +30,9 @@ std::string option_text_of(const std::string& options, const std::string& name) 
 struct Built {
     std::unique_ptr<nn::FeedForward> layer;
     std::unique_ptr<nn::ParameterStore> store;
-    StepScalars scalars;
+    DeviceScalars scalars;
 
-    Built(Exec& exec, Dtype dtype, const LayerCase& c, const Table& fixed) {
+    Built(Exec& exec, Dtype dtype, const LayerCase& c, const Table& fixed) : scalars(exec, {.seed = 5, .step = 3}) {
         layer = moe::make_feed_forward(c.row != nullptr ? *c.row : moe::method_named(c.method), options_of(c.options), {c.C, 0, 2});
         std::vector<nn::Parameter*> parameters;
         std::vector<nn::State*> states;
@@ -44,8 +45,6 @@ struct Built {
             if (fixed.contains(s->name)) s->initial = [&fixed, s](const Shape&, std::uint64_t) { return fixed.at(s->name); };
         }
         store = std::make_unique<nn::ParameterStore>(exec, *layer, dtype, 17, true);
-        scalars.seed = 5, scalars.step = 3;
-        if (exec.scalars == nullptr) exec.scalars = &scalars;
     }
 };
 
@@ -101,7 +100,6 @@ std::string word(const LayerCase& layer, const std::string& name, const std::str
 
 Table run_layer(Exec& exec, Dtype dtype, const LayerCase& c, const std::vector<double>& x, const std::vector<double>& dy,
                 const Table& fixed) {
-    const StepScalars* before = exec.scalars;
     Built built(exec, dtype, c, fixed);
     Table out;
     for (const auto& place : built.store->places())
@@ -129,7 +127,6 @@ Table run_layer(Exec& exec, Dtype dtype, const LayerCase& c, const std::vector<d
         for (const auto& place : built.store->places())
             out["grad." + place.parameter->name] = to_host<double>(exec, built.store->view(built.store->gradient(), place));
     }
-    exec.scalars = before;
     return out;
 }
 

@@ -3,6 +3,7 @@
 #include "engine/base/visit.h"
 #include "engine/kernels/step_scalars.h"
 #include "engine/tensor/transfer.h"
+#include "tests/support/device_scalars.h"
 #include "tests/support/devices.h"
 #include "tests/support/random.h"
 
@@ -15,8 +16,7 @@ TEST_CASE_DEVICES("three steps of adamw follow algorithm 2 of Loshchilov and Hut
     std::vector<double> m(kCount, 0.0), v(kCount, 0.0);
     Tensor tw = from_host(exec, {kCount}, Dtype::f32, w), tm = from_host(exec, {kCount}, Dtype::f32, m),
            tv = from_host(exec, {kCount}, Dtype::f32, v);
-    Tensor scalars(exec, {sizeof(StepScalars) / 8}, Dtype::i64);
-    exec.scalars = static_cast<const StepScalars*>(scalars.address());
+    tests::DeviceScalars scalars(exec);
     for (int step = 1; step <= 3; ++step) {
         auto g = tests::random_values(kCount, 10 + static_cast<std::uint64_t>(step));
         Tensor tg = from_host(exec, {kCount}, Dtype::f32, g);
@@ -25,8 +25,8 @@ TEST_CASE_DEVICES("three steps of adamw follow algorithm 2 of Loshchilov and Hut
                            .clip_factor = 0.5f,
                            .bias_correction1 = static_cast<float>(c1),
                            .bias_correction2 = static_cast<float>(c2)};
+        scalars.write(values);
         visit_device(exec, [&]<class D>(D) {
-            kernels::write_scalars<D>(exec, static_cast<StepScalars*>(scalars.address()), values);
             kernels::adamw<D, float>(exec, tw.data<float>(), tg.data<float>(), tm.data<float>(), tv.data<float>(), kCount, options);
         });
         for (std::size_t i = 0; i < w.size(); ++i) {
@@ -35,7 +35,6 @@ TEST_CASE_DEVICES("three steps of adamw follow algorithm 2 of Loshchilov and Hut
             w[i] -= rate * ((m[i] / c1) / (std::sqrt(v[i] / c2) + options.eps) + options.decay * w[i]);
         }
     }
-    exec.scalars = nullptr;
     // Some ten roundings of fp32 a step; |m/c₁| / √(v/c₂) is below 2 here, so an error of w is below 3·10·2⁻²⁴ of values up to 1.
     CHECK(tests::relative_error(to_host<double>(exec, tw), w) <= 30 * 0x1p-24);
     CHECK(tests::relative_error(to_host<double>(exec, tm), m) <= 30 * 0x1p-24);
@@ -57,12 +56,10 @@ TEST_CASE_DEVICES("rows without a gradient keep weights and moments bit for bit;
         }
     }
     StepScalars values{.learning_rate = 0.01f, .clip_factor = 0.5f, .bias_correction1 = 0.5f, .bias_correction2 = 0.25f};
-    Tensor scalars(exec, {sizeof(StepScalars) / 8}, Dtype::i64);
-    exec.scalars = static_cast<const StepScalars*>(scalars.address());
+    tests::DeviceScalars scalars(exec, values);
     auto table = [&](const std::vector<double>& from) { return from_host(exec, {kRows, kColumns}, Dtype::f32, from); };
     Tensor tg = table(g), w1 = table(w), m1 = table(m), v1 = table(v), w2 = table(w), m2 = table(m), v2 = table(v);
     visit_device(exec, [&]<class D>(D) {
-        kernels::write_scalars<D>(exec, static_cast<StepScalars*>(scalars.address()), values);
         Tensor flags(exec, {kRows}, Dtype::f32);
         kernels::touched_rows<D, float>(exec, flags.data<float>(), tg.rows<float>());
         kernels::adamw_touched<D, float>(exec, w1.rows<float>(), tg.rows<float>(), m1.rows<float>(), v1.rows<float>(), flags.data<float>(),
@@ -70,7 +67,6 @@ TEST_CASE_DEVICES("rows without a gradient keep weights and moments bit for bit;
         kernels::adamw<D, float>(exec, w2.data<float>(), tg.data<float>(), m2.data<float>(), v2.data<float>(),
                                  kRows * w2.rows<float>().stride, options);
     });
-    exec.scalars = nullptr;
     auto check = [&](const Tensor& got, const Tensor& all, const std::vector<double>& before) {
         auto one = to_host<double>(exec, got), every = to_host<double>(exec, all);
         for (Size r = 0; r < kRows; ++r) {

@@ -2,30 +2,13 @@
 
 #include "engine/base/visit.h"
 #include "engine/tensor/transfer.h"
+#include "tests/support/device_scalars.h"
 #include "tests/support/devices.h"
 #include "tests/support/random.h"
 
-#include <cstring>
 #include <limits>
 
 using namespace engine;
-
-namespace {
-
-// A step's scalars in the memory of the device.
-struct DeviceScalars {
-    explicit DeviceScalars(const Exec& exec) : memory(exec, {sizeof(StepScalars) / 8}, Dtype::i64) {}
-    StepScalars* address() const { return static_cast<StepScalars*>(memory.address()); }
-    StepScalars read(const Exec& exec) const {
-        std::vector<std::int64_t> words = to_host<std::int64_t>(exec, memory);
-        StepScalars values;
-        memcpy(static_cast<void*>(&values), words.data(), sizeof values);
-        return values;
-    }
-    Tensor memory;
-};
-
-}  // namespace
 
 TEST_CASE_DEVICES("clip_by_norm scales gradients down to the norm asked for, never up, and keeps the step's other scalars") {
     const StepScalars values{.seed = 5, .step = 7, .learning_rate = 0.25f, .bias_correction1 = 0.5f, .bias_correction2 = 0.125f};
@@ -38,9 +21,8 @@ TEST_CASE_DEVICES("clip_by_norm scales gradients down to the norm asked for, nev
         }
         for (double clip : {0.0, 0.25, 1e6}) {
             Tensor g = from_host(exec, {n}, Dtype::f32, gradient), norm(exec, {1}, Dtype::f64), sums(exec, {3}, Dtype::f64);
-            DeviceScalars scalars(exec);
+            tests::DeviceScalars scalars(exec, values);
             visit_device(exec, [&]<class D>(D) {
-                kernels::write_scalars<D>(exec, scalars.address(), values);
                 kernels::squared_sums<D, float>(exec, sums.data<double>(), {g.data<float>(), 1, n, n});
                 kernels::clip_by_norm<D>(exec, scalars.address(), norm.data<double>(), sums.data<double>(), kernels::squares_blocks(n),
                                          clip);
@@ -48,7 +30,7 @@ TEST_CASE_DEVICES("clip_by_norm scales gradients down to the norm asked for, nev
             double got = to_host<double>(exec, norm)[0], expected = std::sqrt(squares);
             // Squares and sums in double: n roundings at most, each of 2⁻⁵³ of the sum.
             CHECK(std::abs(got - expected) <= expected * static_cast<double>(n + 2) * 0x1p-53);
-            StepScalars after = scalars.read(exec);
+            StepScalars after = scalars.read();
             double factor = clip > 0 ? std::min(1.0, clip / (expected + 1e-6)) : 1.0;
             CHECK(static_cast<double>(after.clip_factor) == doctest::Approx(factor).epsilon(0x1p-23));
             CHECK(after.seed == 5);
@@ -106,12 +88,11 @@ TEST_CASE_DEVICES("a norm that is not finite gives the factor 0") {
         std::vector<float> gradient(5000, 1.0f);
         gradient[4321] = bad;
         Tensor g = from_host(exec, {5000}, Dtype::f32, gradient), norm(exec, {1}, Dtype::f64), sums(exec, {2}, Dtype::f64);
-        DeviceScalars scalars(exec);
+        tests::DeviceScalars scalars(exec);
         visit_device(exec, [&]<class D>(D) {
-            kernels::write_scalars<D>(exec, scalars.address(), {});
             kernels::squared_sums<D, float>(exec, sums.data<double>(), {g.data<float>(), 1, 5000, 5000});
             kernels::clip_by_norm<D>(exec, scalars.address(), norm.data<double>(), sums.data<double>(), 2, 1.0);
         });
-        CHECK(scalars.read(exec).clip_factor == 0.0f);
+        CHECK(scalars.read().clip_factor == 0.0f);
     }
 }

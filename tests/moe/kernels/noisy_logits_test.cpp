@@ -2,6 +2,7 @@
 
 #include "engine/base/visit.h"
 #include "engine/tensor/transfer.h"
+#include "tests/support/device_scalars.h"
 #include "tests/support/devices.h"
 #include "tests/support/random.h"
 
@@ -11,22 +12,19 @@ namespace {
 
 std::vector<double> noisy(Exec& exec, const std::vector<double>& z, const std::vector<double>& s, Size E, Size first_row,
                           std::uint64_t step) {
-    StepScalars scalars{.seed = 3, .step = step};
-    exec.scalars = &scalars;
+    DeviceScalars scalars(exec, {.seed = 3, .step = step});
     Size N = static_cast<Size>(z.size()) / E;
     Tensor logits = from_host(exec, {N, E}, Dtype::f32, z), deviations = from_host(exec, {N, E}, Dtype::f32, s),
            h(exec, {N, E}, Dtype::f32);
     visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
         moe::kernels::noisy_logits<D, S>(exec, h.rows<S>(), logits.rows<S>(), deviations.rows<S>(), 7, first_row);
     });
-    exec.scalars = nullptr;
     return to_host<double>(exec, h);
 }
 
 }  // namespace
 
 TEST_CASE_DEVICES("the noise is normal with softplus(s) for its deviation, for small and large s") {
-    if (exec.device.kind == DeviceKind::cuda) return;
     constexpr std::size_t kCount = 9000;
     for (double s : {-20.0, -1.0, 0.0, 3.0, 100.0}) {
         double deviation = s > 50 ? s : std::log1p(std::exp(s)), mean = 0, squares = 0, cubes = 0;
@@ -42,7 +40,6 @@ TEST_CASE_DEVICES("the noise is normal with softplus(s) for its deviation, for s
 }
 
 TEST_CASE_DEVICES("a row's noise belongs to its place in the batch and to the step, and is added to the logit") {
-    if (exec.device.kind == DeviceKind::cuda) return;
     std::vector<double> z = tests::random_values(24 * 5, 1), s = tests::random_values(24 * 5, 2);
     std::vector<double> whole = noisy(exec, z, s, 5, 0, 5), shifted = z;
     std::vector<double> later = noisy(exec, {z.begin() + 60, z.end()}, {s.begin() + 60, s.end()}, 5, 12, 5);

@@ -3,6 +3,7 @@
 #include "engine/base/philox.h"
 #include "engine/base/visit.h"
 #include "engine/tensor/transfer.h"
+#include "tests/support/device_scalars.h"
 #include "tests/support/devices.h"
 #include "tests/support/random.h"
 
@@ -18,13 +19,11 @@ struct Choices {
 };
 
 Choices choices(Exec& exec, const std::vector<double>& z, Second second) {
-    StepScalars scalars{.seed = 3, .step = 9};
-    exec.scalars = &scalars;
+    DeviceScalars scalars(exec, {.seed = 3, .step = 9});
     Tensor logits = from_host(exec, {kN, kE}, Dtype::f32, z), ids(exec, {kN, 2}, Dtype::i32), kept(exec, {kN, 2}, Dtype::i32);
     visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
         moe::kernels::second_choice<D, S>(exec, ids.data<std::int32_t>(), kept.data<std::int32_t>(), logits.rows<S>(), second, 7, 11);
     });
-    exec.scalars = nullptr;
     return {to_host<std::int32_t>(exec, ids), to_host<std::int32_t>(exec, kept)};
 }
 
@@ -38,7 +37,6 @@ std::vector<double> repeated(const std::vector<double>& row) {
 }  // namespace
 
 TEST_CASE_DEVICES("the second choice is the largest of the rest, ties to the lower index") {
-    if (exec.device.kind == DeviceKind::cuda) return;
     Choices got = choices(exec, repeated({1, 2, 0, 2, 1}), Second::all);
     for (std::size_t n = 0; n < kN; ++n) {
         CHECK(got.ids[2 * n] == 1);
@@ -48,7 +46,6 @@ TEST_CASE_DEVICES("the second choice is the largest of the rest, ties to the low
 }
 
 TEST_CASE_DEVICES("a sampled second choice has the softmax of the rest for its distribution, a random one stays with 2·p₂") {
-    if (exec.device.kind == DeviceKind::cuda) return;
     std::vector<double> row = {1.5, 0.5, 0, -0.5, 1};
     double all = 0, rest = 0;
     for (double z : row) all += std::exp(z);

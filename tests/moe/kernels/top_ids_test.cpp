@@ -2,6 +2,7 @@
 
 #include "engine/base/visit.h"
 #include "engine/tensor/transfer.h"
+#include "tests/support/device_scalars.h"
 #include "tests/support/devices.h"
 #include "tests/support/random.h"
 
@@ -49,9 +50,7 @@ TEST_CASE_DEVICES("scores that are no numbers rank as minus infinity, and every 
 }
 
 TEST_CASE_DEVICES("a dropped expert comes last and is not kept; the same are dropped on every device") {
-    if (exec.device.kind == DeviceKind::cuda) return;
-    StepScalars scalars{.seed = 3, .step = 9};
-    exec.scalars = &scalars;
+    tests::DeviceScalars scalars(exec, {.seed = 3, .step = 9});
     Size N = 200, E = 6, K = 4;
     auto s = tests::random_values(N * E, 4);
     Tensor scores = from_host(exec, {N, E}, Dtype::f32, s), ids(exec, {N, K}, Dtype::i32), kept(exec, {N, K}, Dtype::i32);
@@ -72,5 +71,4 @@ TEST_CASE_DEVICES("a dropped expert comes last and is not kept; the same are dro
             CHECK(left[i] == (dropped(got[i]) ? -1 : got[i]));
         }
     }
-    exec.scalars = nullptr;
 }
