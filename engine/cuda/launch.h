@@ -45,3 +45,4 @@ __device__ T& dynamic_shared() {
 
 #include "engine/cuda/device/elements.cuh"
 #include "engine/cuda/device/reduce.cuh"
+#include "engine/cuda/device/tensor_core.cuh"

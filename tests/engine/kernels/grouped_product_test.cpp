@@ -78,12 +78,19 @@ struct Data {
 constexpr Case kCases[] = {{1, 1, 2, 1, 1, Dtype::f32},    {7, 2, 3, 5, 3, Dtype::f32},    {90, 2, 5, 17, 33, Dtype::f32},
                            {400, 1, 2, 19, 7, Dtype::f32}, {33, 3, 31, 16, 8, Dtype::f32}, {60, 2, 4, 24, 40, Dtype::bf16}};
 
+// With enough rows for large tiles (engine/kernels/tile_product.cuh) where the device takes them.
+std::vector<Case> cases(const Exec& exec) {
+    std::vector<Case> all(std::begin(kCases), std::end(kCases));
+    for (Dtype dtype : {Dtype::f32, Dtype::bf16}) all.push_back({exec.device.kind == DeviceKind::cuda ? 6500 : 200, 2, 3, 140, 36, dtype});
+    return all;
+}
+
 std::size_t at(Size row, Size columns, Size column) { return static_cast<std::size_t>(row * columns + column); }
 
 }  // namespace
 
 TEST_CASE_DEVICES("the gathering product multiplies each routed row with its expert's matrix") {
-    for (const Case& c : kCases) {
+    for (const Case& c : cases(exec)) {
         Data d(exec, c);
         for (Layout layout : {Layout::normal, Layout::transposed}) {
             const Tensor& w = layout == Layout::normal ? d.w1 : d.w1_transposed;
@@ -108,7 +115,7 @@ TEST_CASE_DEVICES("the gathering product multiplies each routed row with its exp
 }
 
 TEST_CASE_DEVICES("the combining product adds each token's experts, scaled or not, set or added") {
-    for (const Case& c : kCases) {
+    for (const Case& c : cases(exec)) {
         Data d(exec, c);
         for (bool variant : {false, true}) {
             // Once normal, set and scaled; once transposed, added and unscaled.
@@ -138,7 +145,7 @@ TEST_CASE_DEVICES("the combining product adds each token's experts, scaled or no
 }
 
 TEST_CASE_DEVICES("an expert's weight gradient sums its own rows of one micro-shard, and is zero without rows") {
-    for (const Case& c : kCases) {
+    for (const Case& c : cases(exec)) {
         Data d(exec, c);
         for (bool gather_left : {true, false}) {
             // The second half of the tokens: rows [middle, next offset).

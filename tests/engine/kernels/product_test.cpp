@@ -101,6 +101,31 @@ TEST_CASE_DEVICES("product of bf16 sums in fp32 and rounds once") {
     }
 }
 
+TEST_CASE_DEVICES("a product that fills a device is right at its edges, and its rows have the bits that each has alone") {
+    // Small and large tiles (engine/kernels/tile_product.cuh); a GPU takes large ones where they fill it.
+    auto [M, N] = exec.device.kind == DeviceKind::cuda ? std::pair<Size, Size>{1301, 1290} : std::pair<Size, Size>{150, 131};
+    Size K = 70;
+    for (Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+        for (Layout la : kLayouts) {
+            for (Layout lb : kLayouts) {
+                Operands o = operands(exec, dtype, M, N, K, la, lb);
+                auto start = tests::random_values(M * N, 3);
+                Tensor c = multiply(exec, o, from_host(exec, {M, N}, Dtype::f32, start), true);
+                CHECK(worst_error(exec, o, c, start, {}) <= static_cast<double>(K + 4) * 0x1p-24);
+                if (la == Layout::transposed) continue;
+                Tensor plain = multiply(exec, o, Tensor(exec, {M, N}, Dtype::f32), false);
+                for (Size i : {Size{0}, Size{77}, M - 1}) {
+                    Operands alone = o;
+                    alone.M = 1;
+                    alone.a = o.a.row_range(i, 1);
+                    CHECK(to_host<float>(exec, multiply(exec, alone, Tensor(exec, {1, N}, Dtype::f32), false)) ==
+                          to_host<float>(exec, plain.row_range(i, 1)));
+                }
+            }
+        }
+    }
+}
+
 TEST_CASE("product in double is right to double's rounding") {
     Exec exec;
     for (Layout la : kLayouts) {

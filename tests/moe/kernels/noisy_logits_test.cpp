@@ -12,7 +12,7 @@ namespace {
 
 std::vector<double> noisy(Exec& exec, const std::vector<double>& z, const std::vector<double>& s, Size E, Size first_row,
                           std::uint64_t step) {
-    DeviceScalars scalars(exec, {.seed = 3, .step = step});
+    tests::DeviceScalars scalars(exec, {.seed = 3, .step = step});
     Size N = static_cast<Size>(z.size()) / E;
     Tensor logits = from_host(exec, {N, E}, Dtype::f32, z), deviations = from_host(exec, {N, E}, Dtype::f32, s),
            h(exec, {N, E}, Dtype::f32);

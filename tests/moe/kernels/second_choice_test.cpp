@@ -19,7 +19,7 @@ struct Choices {
 };
 
 Choices choices(Exec& exec, const std::vector<double>& z, Second second) {
-    DeviceScalars scalars(exec, {.seed = 3, .step = 9});
+    tests::DeviceScalars scalars(exec, {.seed = 3, .step = 9});
     Tensor logits = from_host(exec, {kN, kE}, Dtype::f32, z), ids(exec, {kN, 2}, Dtype::i32), kept(exec, {kN, 2}, Dtype::i32);
     visit_sum(exec, Dtype::f32, [&]<class D, class S>(On<D, S>) {
         moe::kernels::second_choice<D, S>(exec, ids.data<std::int32_t>(), kept.data<std::int32_t>(), logits.rows<S>(), second, 7, 11);
