@@ -1,5 +1,6 @@
 #include "engine/base/here.h"
 #include "engine/cuda/launch.h"
+#include "engine/kernels/column_sums.cuh"
 #include "engine/kernels/layer_norm.h"
 
 namespace engine::kernels {
@@ -49,21 +50,16 @@ __global__ void layer_norm_backward_kernel(Rows<T> dx, bool add, Rows<const T> d
     }
 }
 
-// One thread a column.
+// What a row adds to a column of dw.
 template <class T>
-__global__ void layer_norm_weight_gradient_kernel(Sum<T>* dw, Sum<T>* db, Rows<const T> dy, Rows<const T> x, const Sum<T>* m,
-                                                  const Sum<T>* r, bool add) {
-    using S = Sum<T>;
-    Size c = static_cast<Size>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (c >= x.columns) return;
-    S weight = 0, bias = 0;
-    for (Size n = 0; n < x.rows; ++n) {
-        weight += load(dy(n, c)) * ((load(x(n, c)) - (m != nullptr ? m[n] : S(0))) * r[n]);
-        bias += load(dy(n, c));
+struct WeightGradientValue {
+    Rows<const T> dy, x;
+    const Sum<T>* m;
+    const Sum<T>* r;
+    __device__ Sum<T> operator()(Size n, Size c) const {
+        return load(dy(n, c)) * ((load(x(n, c)) - (m != nullptr ? m[n] : Sum<T>(0))) * r[n]);
     }
-    dw[c] = add ? dw[c] + weight : weight;
-    if (db != nullptr) db[c] = add ? db[c] + bias : bias;
-}
+};
 
 }  // namespace ENGINE_DEVICE
 
@@ -85,9 +81,8 @@ void layer_norm_backward(Exec& exec, Rows<T> dx, bool add, Rows<const T> dy, Row
 template <class D, class T>
 void layer_norm_weight_gradient(Exec& exec, Sum<T>* dw, Sum<T>* db, Rows<const T> dy, Rows<const T> x, const Sum<T>* m, const Sum<T>* r,
                                 bool add) {
-    dim3 grid(static_cast<unsigned>((x.columns + kRowThreads - 1) / kRowThreads));
-    launch("layer_norm_weight_gradient_kernel", layer_norm_weight_gradient_kernel<T>, grid, kRowThreads, 0, exec.stream, dw, db, dy, x, m,
-           r, add);
+    column_sums_of(exec, dw, x.rows, x.columns, WeightGradientValue<T>{dy, x, m, r}, add);
+    if (db != nullptr) column_sums(exec, db, dy, add);
 }
 
 #define INSTANTIATE(T)                                                                                                                     \

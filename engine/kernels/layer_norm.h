@@ -16,7 +16,7 @@ void layer_norm(Exec& exec, Rows<T> y, Sum<T>* m, Sum<T>* r, Rows<const T> x, co
 template <class D, class T>
 void layer_norm_backward(Exec& exec, Rows<T> dx, bool add, Rows<const T> dy, Rows<const T> x, const T* w, const Sum<T>* m, const Sum<T>* r);
 
-// dw[c] (+)= Σ_n dy·x̂,  db[c] (+)= Σ_n dy (db may be null). Blocks of 64 rows in order.
+// dw[c] (+)= Σ_n dy·x̂,  db[c] (+)= Σ_n dy (db may be null). Blocks of 64 rows in order on the CPU, of 256 elsewhere.
 template <class D, class T>
 void layer_norm_weight_gradient(Exec& exec, Sum<T>* dw, Sum<T>* db, Rows<const T> dy, Rows<const T> x, const Sum<T>* m, const Sum<T>* r,
                                 bool add);

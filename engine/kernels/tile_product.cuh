@@ -102,6 +102,7 @@ struct TensorTile {
     static constexpr int kM = Shape::kM, kN = Shape::kN, kThreads = Shape::kThreads,
                          kBlocks = 512 / kThreads;  // a multiprocessor, at least
     static constexpr std::size_t kSharedBytes = Shape::kSharedBytes;
+    static constexpr Along kAlongA = kA, kAlongB = kB;
     static constexpr int kTilesM = Shape::kWarpM / 16, kTilesN = Shape::kWarpN / 8;
     FragmentC sums[kTilesM][kTilesN];
 
@@ -204,6 +205,7 @@ struct FloatTile {
     static constexpr int kM = kSide, kN = kSide, kThreads = 256, kBlocks = kSide > 64 ? 1 : 2, kK = 16, kEach = kSide / 16,
                          kPitch = kSide + 4;
     static constexpr std::size_t kSharedBytes = 0;  // but for what is static
+    static constexpr Along kAlongA = kA, kAlongB = kB;
     struct Memory {
         alignas(16) float a[kK][kPitch];
         alignas(16) float b[kK][kPitch];

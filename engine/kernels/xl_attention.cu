@@ -1,52 +1,51 @@
 #include "engine/base/here.h"
 #include "engine/cuda/launch.h"
-#include "engine/kernels/running_softmax.cuh"
 #include "engine/kernels/xl_attention.h"
+#include "engine/kernels/xl_scores.cuh"
 
 namespace engine::kernels {
 
 inline namespace ENGINE_DEVICE {
 
-// One block a query and head. Keys go by in chunks of one a thread, with a running maximum (Milakov & Gimelshein 2018); thread c keeps
-// output column c, c + 128, …: at most kKeyChunk columns a pass.
+constexpr int kSoftmaxThreads = 128;
+
+// One block a query, head and sequence: its scores' softmax, 0 where no key exists. p (sequences, H, T, S)
 template <class T>
-__global__ void xl_attention_kernel(Rows<T> y, Sum<T>* lse, XlAttentionInputs<T> in, XlAttentionShape shape) {
-    auto& chunk = shared_memory<ChunkProbabilities>();
-    Size i = blockIdx.x, h = blockIdx.y, b = blockIdx.z, column = h * shape.Sh;
-    Size seen = shape.S - shape.T + i + 1;
-    const T* q = in.q.row(b * shape.T + i) + column;
-    float scale = load(*in.scale);
-    for (Size base = 0; base < shape.Sh; base += kKeyChunk) {
-        Size c = base + threadIdx.x;
-        RunningSoftmax softmax;
-        Rows<const T> values = in.v.slice(b * shape.S, shape.S);
-        for (Size first = 0; first < seen; first += kKeyChunk) {
-            Size j = first + threadIdx.x;
-            float score = -INFINITY;
-            if (j < seen) {
-                const T* k = in.k.row(b * shape.S + j) + column;
-                const T* r = in.r.row(j + shape.T - 1 - i) + column;
-                float content = 0, position = 0;
-                for (Size d = 0; d < shape.Sh; ++d) {
-                    content += (load(q[d]) + load(in.u[column + d])) * load(k[d]);
-                    position += (load(q[d]) + load(in.v_bias[column + d])) * load(r[d]);
-                }
-                score = (content + position) * scale;
-            }
-            softmax.add_chunk(chunk, score, j < seen, values, column, first, seen, c, shape.Sh);
-        }
-        if (c < shape.Sh) y.row(b * shape.T + i)[column + c] = store<T>(softmax.result());
-        if (base == 0 && threadIdx.x == 0) lse[(b * shape.H + h) * shape.T + i] = softmax.log_sum_exp();
+__global__ void xl_softmax_kernel(T* p, float* lse, const float* content, const float* position, Size stride, const T* scale_at,
+                                  XlAttentionShape shape) {
+    Size i = blockIdx.x, row = static_cast<Size>(blockIdx.y) * shape.T + i, seen = shape.S - shape.T + i + 1;
+    const float *by_key = content + row * stride, *by_place = position + row * stride + shape.T - 1 - i;
+    float scale = load(*scale_at), largest = -INFINITY, sum = 0;
+    auto score = [&](Size j) { return (by_key[j] + by_place[j]) * scale; };
+    for (Size j = threadIdx.x; j < seen; j += kSoftmaxThreads) largest = max(largest, score(j));
+    largest = block_max(largest, -INFINITY);
+    for (Size j = threadIdx.x; j < seen; j += kSoftmaxThreads) sum += expf(score(j) - largest);
+    sum = block_sum(sum);
+    for (Size j = threadIdx.x; j < stride; j += kSoftmaxThreads) {
+        p[row * stride + j] = store<T>(j < seen ? expf(score(j) - largest) / sum : 0.0f);
     }
+    if (threadIdx.x == 0) lse[row] = largest + logf(sum);
 }
 
 }  // namespace ENGINE_DEVICE
 
+// Scores of some sequences, their softmax, and its product with the values.
 template <class D, class T>
 void xl_attention(Exec& exec, Rows<T> y, Sum<T>* lse, const XlAttentionInputs<T>& in, XlAttentionShape shape) {
     if (shape.B * shape.T == 0) return;
-    dim3 grid(static_cast<unsigned>(shape.T), static_cast<unsigned>(shape.H), static_cast<unsigned>(shape.B));
-    launch("xl_attention_kernel", xl_attention_kernel<T>, grid, kKeyChunk, 0, exec.stream, y, lse, in, shape);
+    Size most = sequences_at_once(shape, shape.B);
+    XlScores<T> scores(exec, shape, most);
+    Scratch<T> p(exec, scores.elements(most));
+    for (Size first = 0; first < shape.B; first += most) {
+        Size count = most < shape.B - first ? most : shape.B - first;
+        scores.compute(exec, in, first, count);
+        dim3 rows(static_cast<unsigned>(shape.T), static_cast<unsigned>(count * shape.H));
+        launch("xl_softmax_kernel", xl_softmax_kernel<T>, rows, kSoftmaxThreads, 0, exec.stream, p.data(), lse + first * shape.H * shape.T,
+               scores.content(), scores.position(), scores.stride(), in.scale, shape);
+        const T* probabilities = p.data();
+        head_product<T, T>(exec, scores.queries(y, first), false, scores.scores(probabilities), Along::k, scores.keys(in.v, first),
+                           Along::rows, shape.S, scores.role(Scores::by_key, Role::a), {count, shape.H});
+    }
 }
 
 template void xl_attention<Here, float>(Exec&, Rows<float>, float*, const XlAttentionInputs<float>&, XlAttentionShape);
