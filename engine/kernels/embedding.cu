@@ -16,16 +16,20 @@ __global__ void embedding_kernel(Rows<T> y, Rows<const T> table, const std::int3
     for (Size c = threadIdx.x; c < y.columns; c += blockDim.x) y(n, c) = known ? table(id, c) : store<T>(Sum<T>(0));
 }
 
-// One block a row of the table: all its threads walk over the ids together.
+// One block a row of the table: its warps look at 32 ids at once, and add the rows with this one in order.
 template <class T>
 __global__ void embedding_backward_kernel(Rows<Sum<T>> dtable, Rows<const T> dy, const std::int32_t* ids, bool add) {
     Size v = blockIdx.x;
-    for (Size c = threadIdx.x; c < dtable.columns; c += blockDim.x) {
-        Sum<T> sum = add ? dtable(v, c) : Sum<T>(0);
-        for (Size n = 0; n < dy.rows; ++n) {
-            if (ids[n] == v) sum += load(dy(n, c));
+    unsigned lane = threadIdx.x % 32;
+    for (Size first = 0; first < dtable.columns; first += blockDim.x) {
+        Size c = first + threadIdx.x;
+        bool inside = c < dtable.columns;
+        Sum<T> sum = add && inside ? dtable(v, c) : Sum<T>(0);
+        for (Size n = 0; n < dy.rows; n += 32) {
+            unsigned found = __ballot_sync(kFullWarp, n + lane < dy.rows && ids[n + lane] == v);
+            for (; found != 0 && inside; found &= found - 1) sum += load(dy(n + __ffs(static_cast<int>(found)) - 1, c));
         }
-        dtable(v, c) = sum;
+        if (inside) dtable(v, c) = sum;
     }
 }
 

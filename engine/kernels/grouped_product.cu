@@ -41,13 +41,12 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
     Size n0 = static_cast<Size>(blockIdx.x) * Tile::kN;
     a.first = group.first;
     a.end = group.end;
+    // c's rows end with the expert's.
+    TileTarget<Out> target({c.data, group.end, c.columns, c.stride}, group.first, n0);
     Tile tile;
-    tile.for_each([](int, int, float& sum) { sum = 0; });
+    target.load_sums(tile, false);
     tile.add_product(a, of_expert(b, group.expert, groups.experts), 0, n0, a.columns);
-    tile.for_each([&](int row, int column, float& sum) {
-        Size r = group.first + row;
-        if (r < group.end && n0 + column < c.columns) c(r, n0 + column) = store<Out>(scale != nullptr ? scale[r] * sum : sum);
-    });
+    target.store_sums(tile, [&](Size r, Size, float sum) { return scale != nullptr ? scale[r] * sum : sum; });
 }
 
 // One thread an element of y: the choices of its token in order.
@@ -73,13 +72,20 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
     Size m0 = static_cast<Size>(blockIdx.y) * Tile::kM, n0 = static_cast<Size>(blockIdx.x) * Tile::kN;
     a.first = c.first = begin[e];
     a.end = c.end = end[e];
+    TileTarget<float> target({db.row(e * A), A, db.columns, db.stride}, m0, n0);
     Tile tile;
-    auto inside = [&](int row, int column) { return m0 + row < A && n0 + column < db.columns; };
-    tile.for_each([&](int row, int column, float& sum) { sum = add && inside(row, column) ? db(e * A + m0 + row, n0 + column) : 0.0f; });
+    target.load_sums(tile, add);
     tile.add_product(a, c, m0, n0, end[e] - begin[e]);
-    tile.for_each([&](int row, int column, float& sum) {
-        if (inside(row, column)) db(e * A + m0 + row, n0 + column) = sum;
-    });
+    target.store_sums(tile, [](Size, Size, float sum) { return sum; });
+}
+
+// One thread an element of routed rows: each times its row's scale.
+template <class T>
+__global__ void grouped_scale_kernel(Rows<T> scaled, Rows<const T> rows, const float* scale) {
+    Size index = element_index();
+    if (index >= rows.rows * rows.columns) return;
+    Size r = index / rows.columns, c = index % rows.columns;
+    scaled(r, c) = store<T>(load(rows(r, c)) * scale[r]);
 }
 
 }  // namespace ENGINE_DEVICE
@@ -130,9 +136,18 @@ void grouped_weight_gradient(Exec& exec, Rows<Sum<T>> db, bool add, Rows<const T
                              const std::int32_t* begin, const std::int32_t* end, const Groups& groups) {
     Size A = db.rows / groups.experts;
     if (A * db.columns == 0) return;
+    // Rows at their own place are scaled first: then all rows are copied as they are.
+    Rows<const T>& routed = gather_left ? c : a;
+    Size stride = (routed.columns + 7) / 8 * 8;
+    Scratch<T> memory(exec, scale != nullptr ? routed.rows * stride : 0);
+    if (scale != nullptr) {
+        Rows<T> scaled{memory.data(), routed.rows, routed.columns, stride};
+        launch("grouped_scale_kernel", grouped_scale_kernel<T>, element_grid(scaled.rows * scaled.columns), kElementThreads, 0, exec.stream,
+               scaled, routed, scale);
+        routed = scaled;
+    }
     TileOperand<T> left = tile_operand(a), right = tile_operand(c);
     (gather_left ? left : right).index = groups.token;
-    (gather_left ? right : left).scale = scale;
     Size tiles = groups.experts * tiles_of(A, 128) * tiles_of(db.columns, 128);
     with_tile<T>(tiles, Along::rows, Along::rows, [&]<class Tile>() {
         dim3 grid(tiles_of(db.columns, Tile::kN), tiles_of(A, Tile::kM), static_cast<unsigned>(groups.experts));

@@ -47,16 +47,8 @@ struct ScoreShape {
 };
 
 template <class T>
-__device__ inline TileOperand<T> head_operand(const HeadRows<const T>& rows, Size b, Size h, bool vectors, Along along, Size first_k) {
-    TileOperand<T> operand{
-        .data = rows.begin(b, h), .stride = rows.stride, .columns = rows.columns, .first = 0, .end = rows.rows, .vectors = vectors};
-    if (along == Along::rows) {
-        operand.first = first_k;
-    } else {
-        operand.data += first_k;
-        operand.columns -= first_k;
-    }
-    return operand;
+__device__ inline TileOperand<T> head_operand(const HeadRows<const T>& rows, Size b, Size h, bool vectors) {
+    return {.data = rows.begin(b, h), .stride = rows.stride, .columns = rows.columns, .first = 0, .end = rows.rows, .vectors = vectors};
 }
 
 // c (+)= Σ over `sequences` of a·b, or each sequence by itself where `sequences` is 1: blockIdx.z is sequence·heads + head.
@@ -69,20 +61,16 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
     Size m_last = (m0 + Tile::kM < c.rows ? m0 + Tile::kM : c.rows) - 1,
          n_last = (n0 + Tile::kN < c.columns ? n0 + Tile::kN : c.columns) - 1;
     if (!scores.has_any(m_last, n0, n_last)) return;
-    Out* out = c.begin(sequence, head);
+    TileTarget<Out> target({c.begin(sequence, head), c.rows, c.columns, c.stride}, m0, n0);
     Tile tile;
-    auto inside = [&](int row, int column) { return m0 + row < c.rows && n0 + column < c.columns; };
-    auto at = [&](int row, int column) -> Out& { return out[(m0 + row) * c.stride + n0 + column]; };
-    tile.for_each([&](int row, int column, float& sum) { sum = add && inside(row, column) ? load(at(row, column)) : 0.0f; });
+    target.load_sums(tile, add);
     Size first_k = scores.first_k(m0, m_last), count = scores.end_k(m_last, K) - first_k;
     for (Size s = sequence; s < sequence + sequences && count > 0; ++s) {
-        tile.add_product(head_operand(a, s, head, vectors, Tile::kAlongA, first_k),
-                         head_operand(b, s, head, vectors, Tile::kAlongB, first_k), m0, n0, count);
+        tile.add_product(from_k(head_operand(a, s, head, vectors), Tile::kAlongA, first_k, count),
+                         from_k(head_operand(b, s, head, vectors), Tile::kAlongB, first_k, count), m0, n0, count);
         __syncthreads();
     }
-    tile.for_each([&](int row, int column, float& sum) {
-        if (inside(row, column)) at(row, column) = store<Out>(sum);
-    });
+    target.store_sums(tile, [](Size, Size, float sum) { return sum; });
 }
 
 template <class T>

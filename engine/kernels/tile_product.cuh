@@ -8,23 +8,23 @@ namespace engine::kernels {
 
 inline namespace ENGINE_DEVICE {
 
-// One operand: rows [first, end) of a matrix, or those that `index` names there, each times its `scale` if it has one. `vectors`: every row
-// begins at a multiple of 16 bytes, and padding up to a multiple of 8 elements may be read.
+// How an operand lies: along k in its rows, or across.
+enum class Along : std::uint8_t { k, rows };
+
+// One operand: rows [first, end) of a matrix, or those that `index` names there. `vectors`: every row begins at a multiple of 16 bytes.
 template <class T>
 struct TileOperand {
     const T* data;
     Size stride, columns;
     Size first, end;
     const std::int32_t* index = nullptr;
-    const float* scale = nullptr;
     bool vectors = false;
 
     __device__ bool has_row(Size i) const { return first + i < end; }
     __device__ const T* row(Size i) const { return data + (index != nullptr ? index[first + i] : first + i) * stride; }
-    __device__ float factor(Size i) const { return scale != nullptr ? scale[first + i] : 1.0f; }
 };
 
-// Whether rows of so many elements from one to the next begin at multiples of 16 bytes, and have padding.
+// Whether rows of so many elements from one to the next begin at multiples of 16 bytes.
 template <class T>
 bool has_vectors(const T* data, Size stride) {
     return reinterpret_cast<std::uintptr_t>(data) % 16 == 0 && stride % 8 == 0;
@@ -37,6 +37,19 @@ TileOperand<T> tile_operand(Rows<const T> rows) {
             .first = 0,
             .end = rows.rows,
             .vectors = has_vectors(rows.data, rows.stride)};
+}
+
+// The same from a k on, of which `count` are left: what lies before is not read.
+template <class T>
+__device__ inline TileOperand<T> from_k(TileOperand<T> operand, Along along, Size first_k, Size count) {
+    if (along == Along::rows) {
+        operand.first += first_k;
+        if (operand.first + count < operand.end) operand.end = operand.first + count;
+    } else {
+        operand.data += first_k;
+        operand.columns = count;
+    }
+    return operand;
 }
 
 // A tile's place in shared memory: `kRows` rows of `kColumns` elements in chunks of 16 bytes, moved about so that eight rows' chunks of one
@@ -52,30 +65,65 @@ struct alignas(16) Chunk {
     bf16 values[8];
 };
 
-// Rows × columns of an operand into shared memory; beyond its edges 0. `row0`, `column0`: where the tile begins in the operand.
-template <int kRows, int kColumns, int kThreads>
-__device__ inline void copy_tile(Chunk* tile, const TileOperand<bf16>& from, Size row0, Size column0) {
-    constexpr int kChunks = kColumns / 8;
+// Copies tiles of an operand to shared memory, one after another along k; beyond the edges 0. Each thread copies the same chunks of every
+// tile. A tile has kSide rows of kDepth elements where the operand lies along k, else kDepth rows of kSide.
+template <int kSide, int kDepth, int kThreads, Along kAlong>
+class TileCopies {
+  public:
+    // side0: the first row, or column, of all tiles.
+    __device__ TileCopies(const TileOperand<bf16>& from, Size side0) : from_(from) {
 #pragma unroll
-    for (int i = 0; i < kRows * kChunks / kThreads; ++i) {
-        int at = i * kThreads + static_cast<int>(threadIdx.x), row = at / kChunks, chunk = at % kChunks;
-        Size column = column0 + 8 * chunk, left = from.columns - column;
-        int count = from.has_row(row0 + row) && left > 0 ? static_cast<int>(left < 8 ? left : 8) : 0;
-        const bf16* source = count > 0 ? from.row(row0 + row) + column : from.data;
-        Chunk* to = tile + chunk_place<kColumns>(row, chunk);
-        if (from.vectors && from.scale == nullptr) {
-            begin_copy16(to, source, 2 * count);
-            continue;
+        for (int i = 0; i < kCopies; ++i) {
+            Size row = kAlong == Along::k ? side0 + row_of(i) : row_of(i),
+                 column = kAlong == Along::k ? column_of(i) : side0 + column_of(i);
+            Size left = from.columns - column;
+            columns_[i] = left > 0 ? static_cast<int>(left < kFar ? left : kFar) : 0;
+            if (kAlong == Along::k && !from.has_row(row)) columns_[i] = 0;
+            bool known = columns_[i] > 0 && (kAlong == Along::k || from.index == nullptr);
+            source_[i] = known ? (kAlong == Along::k ? from.row(row) : from.data + (from.first + row) * from.stride) + column : from.data;
+            if (kAlong == Along::rows && from.index != nullptr) source_[i] = from.data + column;
         }
-        float factor = count > 0 ? from.factor(row0 + row) : 1.0f;
+    }
+
+    // The tile that begins at k.
+    __device__ void copy(Chunk* tile, Size k) const {
+#pragma unroll
+        for (int i = 0; i < kCopies; ++i) {
+            const bf16* source = source_[i];
+            int count = columns_[i];
+            if constexpr (kAlong == Along::k) {
+                source += k;
+                count -= static_cast<int>(k);
+            } else {
+                Size row = k + row_of(i);
+                if (!from_.has_row(row)) count = 0;
+                if (count > 0)
+                    source = from_.index != nullptr ? source + from_.index[from_.first + row] * from_.stride : source + k * from_.stride;
+            }
+            count = count < 0 ? 0 : count > 8 ? 8 : count;
+            Chunk* to = tile + chunk_place<kColumns>(row_of(i), column_of(i) / 8);
+            from_.vectors ? begin_copy16(to, count > 0 ? source : from_.data, 2 * count) : copy_elements(to, source, count);
+        }
+    }
+
+  private:
+    static constexpr int kRows = kAlong == Along::k ? kSide : kDepth, kColumns = kAlong == Along::k ? kDepth : kSide;
+    static constexpr int kChunks = kColumns / 8, kCopies = kRows * kChunks / kThreads;
+    static constexpr Size kFar = Size{1} << 30;
+
+    __device__ static int chunk_of(int i) { return i * kThreads + static_cast<int>(threadIdx.x); }
+    __device__ static int row_of(int i) { return chunk_of(i) / kChunks; }
+    __device__ static int column_of(int i) { return chunk_of(i) % kChunks * 8; }
+    __device__ static void copy_elements(Chunk* to, const bf16* source, int count) {
         Chunk values;
-        for (int j = 0; j < 8; ++j) {
-            bf16 value = j < count ? source[j] : bf16{0};
-            values.values[j] = from.scale != nullptr ? to_bf16(load(value) * factor) : value;
-        }
+        for (int j = 0; j < 8; ++j) values.values[j] = j < count ? source[j] : bf16{0};
         *to = values;
     }
-}
+
+    const TileOperand<bf16>& from_;
+    const bf16* source_[kCopies];  // of chunk i at k = 0, or of its column where rows are named
+    int columns_[kCopies];         // from there to the end of the row
+};
 
 // kM × kN elements of c by warps of kWarpM × kWarpN each.
 template <int kM_, int kN_, int kWarpM_, int kWarpN_>
@@ -92,9 +140,6 @@ using SmallTile = TileShape<64, 64, 32, 32>;
 struct TileMemory {
     Chunk chunks[1];
 };
-
-// How an operand lies: along k in its rows, or across.
-enum class Along : std::uint8_t { k, rows };
 
 // sums += a·b.   a (kM,K) or, across, (K,kM); b (K,kN) across, or (kN,K). m0, n0: the tile's first row and column.
 template <class Shape, Along kA, Along kB>
@@ -118,20 +163,6 @@ struct TensorTile {
     __device__ static Chunk* stage(int k, bool of_b) {
         Chunk* memory = dynamic_shared<TileMemory>().chunks;
         return memory + k % Shape::kStages * (Shape::kChunksA + Shape::kChunksB) + (of_b ? Shape::kChunksA : 0);
-    }
-
-    __device__ void copy_stage(int step, const TileOperand<bf16>& a, const TileOperand<bf16>& b, Size m0, Size n0) {
-        Size k = static_cast<Size>(step) * Shape::kK;
-        if constexpr (kA == Along::k) {
-            copy_tile<Shape::kM, Shape::kK, Shape::kThreads>(stage(step, false), a, m0, k);
-        } else {
-            copy_tile<Shape::kK, Shape::kM, Shape::kThreads>(stage(step, false), a, k, m0);
-        }
-        if constexpr (kB == Along::k) {
-            copy_tile<Shape::kN, Shape::kK, Shape::kThreads>(stage(step, true), b, n0, k);
-        } else {
-            copy_tile<Shape::kK, Shape::kN, Shape::kThreads>(stage(step, true), b, k, n0);
-        }
     }
 
     __device__ void multiply_stage(int step) {
@@ -172,28 +203,34 @@ struct TensorTile {
 
     __device__ void add_product(const TileOperand<bf16>& a, const TileOperand<bf16>& b, Size m0, Size n0, Size K) {
         int steps = static_cast<int>((K + Shape::kK - 1) / Shape::kK);
-        for (int step = 0; step < Shape::kStages - 1; ++step) {
-            if (step < steps) copy_stage(step, a, b, m0, n0);
+        TileCopies<Shape::kM, Shape::kK, Shape::kThreads, kA> copies_a(a, m0);
+        TileCopies<Shape::kN, Shape::kK, Shape::kThreads, kB> copies_b(b, n0);
+        auto begin_stage = [&](int step) {
+            if (step < steps) {
+                copies_a.copy(stage(step, false), static_cast<Size>(step) * Shape::kK);
+                copies_b.copy(stage(step, true), static_cast<Size>(step) * Shape::kK);
+            }
             end_copy_group();
-        }
+        };
+        for (int step = 0; step < Shape::kStages - 1; ++step) begin_stage(step);
         for (int step = 0; step < steps; ++step) {
             wait_for_copies<Shape::kStages - 2>();
             __syncthreads();
-            if (step + Shape::kStages - 1 < steps) copy_stage(step + Shape::kStages - 1, a, b, m0, n0);
-            end_copy_group();
+            begin_stage(step + Shape::kStages - 1);
             multiply_stage(step);
         }
     }
 
-    // use(row, column, sum) for this thread's elements, all of them.
+    // use(row, column, sum, next) for all of this thread's elements and their right neighbours, which are its own, too; columns are even.
     template <class Use>
-    __device__ void for_each(Use use) {
+    __device__ void for_each_pair(Use use) {
 #pragma unroll
         for (int m = 0; m < kTilesM; ++m) {
 #pragma unroll
             for (int n = 0; n < kTilesN; ++n) {
-#pragma unroll
-                for (int i = 0; i < 4; ++i) use(row_of(m, i), column_of(n, i), sums[m][n].sums[i]);
+                float(&pairs)[4] = sums[m][n].sums;
+                use(row_of(m, 0), column_of(n, 0), pairs[0], pairs[1]);
+                use(row_of(m, 2), column_of(n, 2), pairs[2], pairs[3]);
             }
         }
     }
@@ -233,7 +270,7 @@ struct FloatTile {
             place_of_copy<kAlong>(i, k, side);
             Size row = kAlong == Along::k ? side0 + side : k0 + k, column = kAlong == Along::k ? k0 + k : side0 + side;
             bool inside = from.has_row(row) && column < from.columns;
-            values[i] = inside ? from.row(row)[column] * from.factor(row) : 0.0f;
+            values[i] = inside ? from.row(row)[column] : 0.0f;
         }
     }
     template <Along kAlong>
@@ -279,12 +316,59 @@ struct FloatTile {
     }
 
     template <class Use>
-    __device__ void for_each(Use use) {
+    __device__ void for_each_pair(Use use) {
 #pragma unroll
         for (int i = 0; i < kEach; ++i) {
 #pragma unroll
-            for (int j = 0; j < kEach; ++j) use(row_of(i), column_of(j), sums[i][j]);
+            for (int j = 0; j < kEach; j += 2) use(row_of(i), column_of(j), sums[i][j], sums[i][j + 1]);
         }
+    }
+};
+
+template <class Out>
+struct alignas(2 * sizeof(Out)) OutPair {
+    Out values[2];
+};
+
+// Where a tile's sums come from and go to: rows [m0, …) and columns [n0, …) of c.
+template <class Out>
+struct TileTarget {
+    Rows<Out> c;
+    Size m0, n0;
+    bool pairs;  // two neighbours may be written at once
+
+    __device__ TileTarget(Rows<Out> to, Size m, Size n) : c(to), m0(m), n0(n) {
+        pairs =
+            (reinterpret_cast<std::uintptr_t>(c.data) | static_cast<std::uintptr_t>(c.stride) * sizeof(Out)) % sizeof(OutPair<Out>) == 0;
+    }
+    // Sums begin with what stands there, or with 0.
+    template <class Tile>
+    __device__ void load_sums(Tile& tile, bool add) const {
+        tile.for_each_pair([&](int row, int column, float& sum, float& next) {
+            bool inside = add && m0 + row < c.rows;
+            sum = inside && n0 + column < c.columns ? load(c(m0 + row, n0 + column)) : 0.0f;
+            next = inside && n0 + column + 1 < c.columns ? load(c(m0 + row, n0 + column + 1)) : 0.0f;
+        });
+    }
+    // value(row, column, sum) of each, with places in c.
+    template <class Tile, class Value>
+    __device__ void store_sums(Tile& tile, Value value) const {
+        tile.for_each_pair([&](int row, int column, float& sum, float& next) {
+            Size m = m0 + row, n = n0 + column;
+            if (m >= c.rows || n >= c.columns) return;
+            Out first = store<Out>(value(m, n, sum));
+            if (n + 1 == c.columns) {
+                c(m, n) = first;
+                return;
+            }
+            Out second = store<Out>(value(m, n + 1, next));
+            if (pairs) {
+                *reinterpret_cast<OutPair<Out>*>(&c(m, n)) = {{first, second}};
+            } else {
+                c(m, n) = first;
+                c(m, n + 1) = second;
+            }
+        });
     }
 };
 

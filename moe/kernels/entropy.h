@@ -10,7 +10,8 @@ using engine::Size;
 
 // With q_n = softmax(z_n), p = mean_n q_n:  loss = Σ_e p_e ln p_e   (Csordás 2023, eq. 20–21), all in log space.
 //
-// leaf: for one micro-shard the two rows  most[e] = max_n ln q,  sum[e] = Σ_n exp(ln q − most[e]); blocks of 64 rows in order.
+// leaf: for one micro-shard the two rows  most[e] = max_n ln q,  sum[e] = Σ_n exp(ln q − most[e]); blocks of 64 rows in order (off the CPU,
+// of 64 such blocks, and so on).
 template <class D, class S>
 void entropy_leaf(Exec& exec, S* most, S* sum, Rows<const S> z);
 

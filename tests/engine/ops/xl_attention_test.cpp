@@ -57,7 +57,8 @@ double worst(const Results& a, const Results& b) {
     return error;
 }
 
-constexpr Case kCases[] = {{1, 1, 0, 1, 1, 2}, {1, 1, 5, 2, 3, 4}, {2, 5, 3, 2, 7, 6}, {1, 7, 0, 1, 41, 8}, {1, 61, 70, 2, 5, 4}, {2, 140, 150, 1, 9, 4}};
+constexpr Case kCases[] = {{1, 1, 0, 1, 1, 2},  {1, 1, 5, 2, 3, 4},   {2, 5, 3, 2, 7, 6},
+                           {1, 7, 0, 1, 41, 8}, {1, 61, 70, 2, 5, 4}, {2, 140, 150, 1, 9, 4}};
 
 }  // namespace
 
