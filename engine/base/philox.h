@@ -29,8 +29,11 @@ ENGINE_BOTH inline Random4 philox(std::uint64_t key, std::uint64_t counter_low, 
 
 // Where a random number is used: the site names the module and its purpose, the element its place in the whole batch (never the rank's).
 // key = seed, counter = (element / 4, step · 2²⁴ + site); element picks one of the four words.
+ENGINE_BOTH inline Random4 random_bits4(std::uint64_t seed, std::uint64_t step, std::uint32_t site, std::uint64_t quarter) {
+    return philox(seed, quarter, (step << 24) + site);
+}
 ENGINE_BOTH inline std::uint32_t random_bits(std::uint64_t seed, std::uint64_t step, std::uint32_t site, std::uint64_t element) {
-    return philox(seed, element / 4, (step << 24) + site).value[element % 4];
+    return random_bits4(seed, step, site, element / 4).value[element % 4];
 }
 
 // Uniform in [0, 1), 24 bits.

@@ -95,6 +95,9 @@ TEST_CASE("dropout makes the same mask on cpu and simt, for any split over ranks
     CHECK(whole == mask(simt, 0, 64, {0, 4, 4}));
     auto half = mask(cpu, 32, 32, {2, 2, 4});
     CHECK(half == std::vector<float>(whole.begin() + 32 * 37, whole.end()));
+    // A rank's rows may begin inside four numbers of one counter: 5·37 is odd.
+    auto part = mask(simt, 5, 5, {1, 1, 2});
+    CHECK(part == std::vector<float>(whole.begin() + 5 * 37, whole.begin() + 10 * 37));
     double kept = 0;
     for (float value : whole) kept += value != 0;
     // 2368 draws at p = 0.7: standard deviation 22; five of them.
