@@ -16,7 +16,9 @@ __global__ void embedding_kernel(Rows<T> y, Rows<const T> table, const std::int3
     for (Size c = threadIdx.x; c < y.columns; c += blockDim.x) y(n, c) = known ? table(id, c) : store<T>(Sum<T>(0));
 }
 
-// One block a row of the table: its warps look at 32 ids at once, and add the rows with this one in order.
+constexpr int kTableThreads = 512;
+
+// One block a row of the table: its warps look at 32 ids at once, and add the rows with this one in order; four are on their way together.
 template <class T>
 __global__ void embedding_backward_kernel(Rows<Sum<T>> dtable, Rows<const T> dy, const std::int32_t* ids, bool add) {
     Size v = blockIdx.x;
@@ -27,7 +29,20 @@ __global__ void embedding_backward_kernel(Rows<Sum<T>> dtable, Rows<const T> dy,
         Sum<T> sum = add && inside ? dtable(v, c) : Sum<T>(0);
         for (Size n = 0; n < dy.rows; n += 32) {
             unsigned found = __ballot_sync(kFullWarp, n + lane < dy.rows && ids[n + lane] == v);
-            for (; found != 0 && inside; found &= found - 1) sum += load(dy(n + __ffs(static_cast<int>(found)) - 1, c));
+            while (found != 0 && inside) {
+                Sum<T> values[4];
+                int count = 0;
+#pragma unroll
+                for (int i = 0; i < 4; ++i, found &= found - 1) {
+                    if (found == 0) continue;
+                    values[i] = load(dy(n + __ffs(static_cast<int>(found)) - 1, c));
+                    ++count;
+                }
+#pragma unroll
+                for (int i = 0; i < 4; ++i) {
+                    if (i < count) sum += values[i];
+                }
+            }
         }
         if (inside) dtable(v, c) = sum;
     }
@@ -43,7 +58,7 @@ void embedding(Exec& exec, Rows<T> y, Rows<const T> table, const std::int32_t* i
 
 template <class D, class T>
 void embedding_backward(Exec& exec, Rows<Sum<T>> dtable, Rows<const T> dy, const std::int32_t* ids, bool add) {
-    launch("embedding_backward_kernel", embedding_backward_kernel<T>, dim3(static_cast<unsigned>(dtable.rows)), kEmbeddingThreads, 0,
+    launch("embedding_backward_kernel", embedding_backward_kernel<T>, dim3(static_cast<unsigned>(dtable.rows)), kTableThreads, 0,
            exec.stream, dtable, dy, ids, add);
 }
 

@@ -8,20 +8,21 @@ namespace engine::kernels {
 inline namespace ENGINE_DEVICE {
 
 struct GroupTile {
-    Size expert, first, end;
+    Size expert, part;
+    Size first, end;  // rows
 };
 
-// The tile-th block of `height` routed rows of one expert; no rows where an expert has fewer. Expert e has the blocks from
-// offsets[e]/height + e on: enough for its rows, R/height + E of them in all, and found without counting.
-__device__ inline GroupTile find_tile(const Groups& groups, Size tile, int height) {
-    auto first_tile = [&](Size e) { return groups.offsets[e] / height + e; };
-    Size low = 0, high = groups.experts;
+// The tile-th block of `height` routed rows of one expert, whose rows are [begin[e], end[e]); no rows where an expert has fewer. Expert e
+// has the blocks from begin[e]/height + e on: enough for its rows, R/height + E of them in all, and found without counting.
+__device__ inline GroupTile find_tile(const std::int32_t* begin, const std::int32_t* end, Size experts, Size tile, Size height) {
+    auto first_tile = [&](Size e) { return begin[e] / height + e; };
+    Size low = 0, high = experts;
     while (high - low > 1) {
         Size middle = (low + high) / 2;
         (first_tile(middle) <= tile ? low : high) = middle;
     }
-    Size end = groups.offsets[low + 1], first = groups.offsets[low] + (tile - first_tile(low)) * height;
-    return {low, first < end ? first : end, end};
+    Size part = tile - first_tile(low), first = begin[low] + part * height, last = end[low];
+    return {low, part, first < last ? first : last, first + height < last ? first + height : last};
 }
 
 template <class T>
@@ -36,7 +37,7 @@ __device__ inline TileOperand<T> of_expert(TileOperand<T> b, Size expert, Size e
 template <class Tile, class T, class Out>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
     grouped_rows_kernel(Rows<Out> c, TileOperand<T> a, const float* scale, TileOperand<T> b, Groups groups) {
-    GroupTile group = find_tile(groups, blockIdx.y, Tile::kM);
+    GroupTile group = find_tile(groups.offsets, groups.offsets + 1, groups.experts, blockIdx.y, Tile::kM);
     if (group.first == group.end) return;
     Size n0 = static_cast<Size>(blockIdx.x) * Tile::kN;
     a.first = group.first;
@@ -63,20 +64,44 @@ __global__ void grouped_sum_kernel(Rows<T> y, bool add, Rows<const float> rows, 
     y(n, c) = store<T>(total);
 }
 
-// One block a tile of one expert's gradient.
+// Rows of an expert that one block multiplies: an expert with many does not keep the others waiting.
+constexpr Size kGradientRows = 1024;
+
+// Where the parts behind the first of an expert stand among those of all experts.
+__device__ inline Size part_place(Size begin, Size part) { return begin / kGradientRows + part - 1; }
+
+// One block a tile of one part of one expert's gradient: the first part goes to db, the others to `parts`, (R/kGradientRows)·(A,B).
 template <class Tile, class T>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
-    grouped_weight_gradient_kernel(Rows<float> db, bool add, TileOperand<T> a, TileOperand<T> c, const std::int32_t* begin,
-                                   const std::int32_t* end, Size experts) {
-    Size e = blockIdx.z, A = db.rows / experts;
-    Size m0 = static_cast<Size>(blockIdx.y) * Tile::kM, n0 = static_cast<Size>(blockIdx.x) * Tile::kN;
-    a.first = c.first = begin[e];
-    a.end = c.end = end[e];
-    TileTarget<float> target({db.row(e * A), A, db.columns, db.stride}, m0, n0);
+    grouped_weight_gradient_kernel(Rows<float> db, bool add, float* parts, TileOperand<T> a, TileOperand<T> c, const std::int32_t* begin,
+                                   const std::int32_t* end, Size experts, Size tiles_across) {
+    GroupTile group = find_tile(begin, end, experts, blockIdx.y, kGradientRows);
+    if (group.first == group.end && group.part > 0) return;
+    Size m0 = static_cast<Size>(blockIdx.x) / tiles_across * Tile::kM, n0 = static_cast<Size>(blockIdx.x) % tiles_across * Tile::kN;
+    a.first = c.first = group.first;
+    a.end = c.end = group.end;
+    Size A = db.rows / experts;
+    Rows<float> to = {db.row(group.expert * A), A, db.columns, db.stride};
+    if (group.part > 0) to = {parts + part_place(begin[group.expert], group.part) * A * db.columns, A, db.columns, db.columns};
+    TileTarget<float> target(to, m0, n0);
     Tile tile;
-    target.load_sums(tile, add);
-    tile.add_product(a, c, m0, n0, end[e] - begin[e]);
+    target.load_sums(tile, add && group.part == 0);
+    tile.add_product(a, c, m0, n0, group.end - group.first);
     target.store_sums(tile, [](Size, Size, float sum) { return sum; });
+}
+
+// One thread an element of db: the other parts' sums, in order.
+__global__ void grouped_parts_kernel(Rows<float> db, const float* parts, const std::int32_t* begin, const std::int32_t* end, Size experts) {
+    Size index = element_index();
+    if (index >= db.rows * db.columns) return;
+    Size A = db.rows / experts, row = index / db.columns, column = index % db.columns, e = row / A;
+    Size rows = end[e] - begin[e];
+    if (rows <= kGradientRows) return;
+    float sum = db(row, column);
+    for (Size part = 1; part * kGradientRows < rows; ++part) {
+        sum += parts[(part_place(begin[e], part) * A + row - e * A) * db.columns + column];
+    }
+    db(row, column) = sum;
 }
 
 // One thread an element of routed rows: each times its row's scale.
@@ -148,12 +173,18 @@ void grouped_weight_gradient(Exec& exec, Rows<Sum<T>> db, bool add, Rows<const T
     }
     TileOperand<T> left = tile_operand(a), right = tile_operand(c);
     (gather_left ? left : right).index = groups.token;
-    Size tiles = groups.experts * tiles_of(A, 128) * tiles_of(db.columns, 128);
+    Size most = groups.rows / kGradientRows;  // parts behind the first ones
+    Scratch<float> parts(exec, most * A * db.columns);
+    Size tiles = (groups.experts + most) * tiles_of(A, 128) * tiles_of(db.columns, 128);
     with_tile<T>(tiles, Along::rows, Along::rows, [&]<class Tile>() {
-        dim3 grid(tiles_of(db.columns, Tile::kN), tiles_of(A, Tile::kM), static_cast<unsigned>(groups.experts));
+        unsigned across = tiles_of(db.columns, Tile::kN);
+        dim3 grid(across * tiles_of(A, Tile::kM), static_cast<unsigned>(groups.rows / kGradientRows + groups.experts));
         launch("grouped_weight_gradient_kernel", grouped_weight_gradient_kernel<Tile, T>, grid, Tile::kThreads, Tile::kSharedBytes,
-               exec.stream, db, add, left, right, begin, end, groups.experts);
+               exec.stream, db, add, parts.data(), left, right, begin, end, groups.experts, Size{across});
     });
+    if (most > 0)
+        launch("grouped_parts_kernel", grouped_parts_kernel, element_grid(db.rows * db.columns), kElementThreads, 0, exec.stream, db,
+               parts.data(), begin, end, groups.experts);
 }
 
 #define INSTANTIATE(T)                                                                                                                    \

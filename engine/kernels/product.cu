@@ -40,7 +40,8 @@ namespace {
 // the batch: cut, there are tiles for a whole GPU. 0 stands for the whole of k.
 Size part_of_k(Size M, Size N, Size K, bool transposed_a) {
     constexpr Size kTiles = 264, kShortest = 512;
-    Size tiles = Size{tiles_of(M, 64)} * tiles_of(N, 64), parts = kTiles / tiles < K / kShortest ? kTiles / tiles : K / kShortest;
+    int side = M >= 128 && N >= 128 ? 128 : 64;
+    Size tiles = Size{tiles_of(M, side)} * tiles_of(N, side), parts = kTiles / tiles < K / kShortest ? kTiles / tiles : K / kShortest;
     return transposed_a && parts > 1 ? (K / parts + 31) / 32 * 32 : K;
 }
 

@@ -17,8 +17,8 @@ struct Case {
 }  // namespace
 
 TEST_CASE_DEVICES("route_sort lists each expert's choices in the order of tokens, and says where each micro-shard begins") {
-    for (auto [N, K, E, shards] : {Case{1, 1, 1, 1}, Case{8, 3, 5, 4}, Case{50, 2, 131, 2}, Case{37, 4, 7, 1}, Case{6, 2, 3, 6}, Case{5000, 2, 9, 5},
-                               Case{301, 33, 40, 1}}) {
+    for (auto [N, K, E, shards] : {Case{1, 1, 1, 1}, Case{8, 3, 5, 4}, Case{50, 2, 131, 2}, Case{37, 4, 7, 1}, Case{6, 2, 3, 6},
+                                   Case{5000, 2, 9, 5}, Case{301, 33, 40, 1}}) {
         // Expert 1 is never chosen where there are others, and in larger cases every seventh choice is not kept.
         Ids ids(static_cast<std::size_t>(N * K));
         auto draws = tests::random_values(N * K, 1);
