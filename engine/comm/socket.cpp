@@ -38,6 +38,11 @@ Address own_address(int number) {
     return address;
 }
 
+std::string peer_of(int number) {
+    Address address;
+    return getpeername(number, address.pointer(), &address.length) == 0 ? digits_of(address) : std::string();
+}
+
 struct Found {
     std::unique_ptr<addrinfo, void (*)(addrinfo*)> first{nullptr, freeaddrinfo};
     std::string why;
@@ -119,12 +124,6 @@ int Socket::port() const {
 
 std::string Socket::address() const { return digits_of(own_address(number_)); }
 
-std::string Socket::peer() const {
-    Address address;
-    if (getpeername(number_, address.pointer(), &address.length) != 0) return {};
-    return digits_of(address);
-}
-
 Socket listen_at(const std::string& address, int port) {
     std::string why = "no such address";
     // IPv6's "any" takes IPv4 as well; a machine without IPv6 has the other.
@@ -147,9 +146,11 @@ Socket listen_at(const std::string& address, int port) {
 }
 
 Socket accept_from(const Socket& door) {
-    Socket link(accept4(door.number(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (link.is_open()) set(link.number(), IPPROTO_TCP, TCP_NODELAY, 1);
-    return link;
+    Address peer;
+    int number = accept4(door.number(), peer.pointer(), &peer.length, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (number < 0) return {};
+    set(number, IPPROTO_TCP, TCP_NODELAY, 1);
+    return Socket(number, digits_of(peer));
 }
 
 Dialled dial(const std::string& host, int port, Deadline deadline) {
@@ -160,6 +161,8 @@ Dialled dial(const std::string& host, int port, Deadline deadline) {
         int bad = link.is_open() ? connect_in_time(link.number(), *each, deadline) : errno;
         result.why = std::strerror(bad);
         if (bad != 0) continue;
+        std::string peer = peer_of(link.number());
+        link = Socket(link.release(), peer);
         // Where nobody listens at a port that the system also gives to callers, a caller may meet itself.
         if (link.port() == port && link.address() == link.peer()) {
             result.why = std::strerror(ECONNREFUSED);

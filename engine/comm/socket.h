@@ -27,10 +27,11 @@ class Deadline {
 class Socket {
   public:
     Socket() = default;
-    explicit Socket(int number) : number_(number) {}
-    Socket(Socket&& other) noexcept : number_(other.release()) {}
+    explicit Socket(int number, std::string peer = {}) : number_(number), peer_(std::move(peer)) {}
+    Socket(Socket&& other) noexcept : number_(other.release()), peer_(std::move(other.peer_)) {}
     Socket& operator=(Socket&& other) noexcept {
         std::swap(number_, other.number_);
+        std::swap(peer_, other.peer_);
         return *this;
     }
     ~Socket();
@@ -43,10 +44,12 @@ class Socket {
 
     int port() const;             // this side's
     std::string address() const;  // this side's, in digits
-    std::string peer() const;     // the other side's
+    // The other side's, known still after the connection has ended.
+    const std::string& peer() const { return peer_; }
 
   private:
     int number_ = -1;
+    std::string peer_;
 };
 
 // At an address in digits, or, where that is empty, at every address of this machine; port 0: any free one. Throws where that cannot be.

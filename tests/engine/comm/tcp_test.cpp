@@ -105,6 +105,7 @@ TEST_CASE("a rank that ends is named by all others at once") {
     CHECK(errors[1].empty());
     for (int rank : {0, 2}) CHECK_MESSAGE(says(errors[static_cast<std::size_t>(rank)], "died"), errors[static_cast<std::size_t>(rank)]);
     CHECK((says(errors[0], "[share] rank 1 died (process ") || says(errors[2], "[share] rank 1 died (process ")));
+    for (int rank : {0, 2}) CHECK_FALSE(says(errors[static_cast<std::size_t>(rank)], " at )"));
 }
 
 TEST_CASE("a rank that hangs is named after the patience, which counts from the last byte: a slow one is none") {
