@@ -3,7 +3,6 @@
 #include "engine/base/profile.h"
 #include "engine/base/visit.h"
 #include "engine/comm/rank_subset.h"
-#include "engine/kernels/adamw.h"
 #include "engine/kernels/step_scalars.h"
 #include "engine/memory/memory_log.h"
 #include "engine/tensor/transfer.h"
@@ -127,29 +126,38 @@ std::vector<std::vector<ParameterStore::Range>> Optimizer::needed_gradients(cons
     return needed;
 }
 
+kernels::AdamwOptions Optimizer::kernel_options(const Group& group) const {
+    return {options_.beta1, options_.beta2, options_.eps, group.lr_factor, group.decay};
+}
+
 void Optimizer::update_group(Exec& exec, ParameterStore& store, const Group& group) const {
-    kernels::AdamwOptions options{options_.beta1, options_.beta2, options_.eps, group.lr_factor, group.decay};
     ParameterStore::Range own = store.updated(group.range);
     if (own.elements == 0) return;
+    if (group.table != nullptr) return update_table(exec, store, group, own);
     visit_sum(exec, store.master().dtype(), [&]<class D, class S>(On<D, S>) {
-        auto master = [&](Size element) { return store.master().data<S>() + store.index_in_master(element); };
-        auto moment = [&](const Tensor& moments, Size element) { return moments.data<S>() + store.index_in_moments(element); };
-        if (group.table == nullptr) {
-            return kernels::adamw<D, S>(exec, master(own.first), store.gradient().data<S>() + own.first, moment(store.moment1(), own.first),
-                                        moment(store.moment2(), own.first), own.elements, options);
-        }
-        Rows<S> gradient = store.view(store.gradient(), *group.table).template rows<S>();
-        for (const Window& window :
-             windows(gradient.rows, gradient.columns, gradient.stride, own.first - group.range.first, own.end() - group.range.first)) {
-            Tensor touched(exec, {window.rows}, store.gradient().dtype());
-            kernels::touched_rows<D, S>(exec, touched.data<S>(), gradient.slice(window.row, window.rows));
-            add_over_sharers(exec, touched, group.table->sharers);
-            Size at = group.range.first + window.row * gradient.stride + window.column;
-            auto rows = [&](S* begin) { return Rows<S>{begin, window.rows, window.columns, gradient.stride}; };
-            kernels::adamw_touched<D, S>(exec, rows(master(at)), rows(gradient.row(window.row) + window.column),
-                                         rows(moment(store.moment1(), at)), rows(moment(store.moment2(), at)), touched.data<S>(), options);
-        }
+        auto moment = [&](const Tensor& moments) { return moments.data<S>() + store.index_in_moments(own.first); };
+        kernels::adamw<D, S>(exec, store.master().data<S>() + store.index_in_master(own.first), store.gradient().data<S>() + own.first,
+                             moment(store.moment1()), moment(store.moment2()), own.elements, kernel_options(group));
     });
+}
+
+void Optimizer::update_table(Exec& exec, ParameterStore& store, const Group& group, const ParameterStore::Range& own) const {
+    Tensor gradient = store.view(store.gradient(), *group.table);
+    Size stride = gradient.row_stride(), first = own.first - group.range.first;
+    for (const Window& window : windows(gradient.shape().rows(), gradient.shape().columns(), stride, first, first + own.elements)) {
+        Tensor touched(exec, {window.rows}, gradient.dtype()), rows = gradient.row_range(window.row, window.rows);
+        visit_sum(exec, rows.dtype(),
+                  [&]<class D, class S>(On<D, S>) { kernels::touched_rows<D, S>(exec, touched.data<S>(), rows.rows<S>()); });
+        add_over_sharers(exec, touched, group.table->sharers);
+        Size at = group.range.first + window.row * stride + window.column;
+        auto part = [&](const Tensor& flat, Size element) { return flat.view_at(element, {window.rows, window.columns}, stride); };
+        Tensor w = part(store.master(), store.index_in_master(at)), g = part(store.gradient(), at);
+        Tensor m = part(store.moment1(), store.index_in_moments(at)), v = part(store.moment2(), store.index_in_moments(at));
+        visit_sum(exec, w.dtype(), [&]<class D, class S>(On<D, S>) {
+            kernels::adamw_touched<D, S>(exec, w.rows<S>(), g.rows<S>(), m.rows<S>(), v.rows<S>(), touched.data<S>(),
+                                         kernel_options(group));
+        });
+    }
 }
 
 }  // namespace nn

@@ -1,4 +1,5 @@
 #pragma once
+#include "engine/kernels/adamw.h"
 #include "nn/gradient_norm.h"
 
 #include <map>
@@ -38,7 +39,10 @@ class Optimizer {
         const ParameterStore::Place* table;
         int sharers;
     };
+    engine::kernels::AdamwOptions kernel_options(const Group& group) const;
     void update_group(engine::Exec& exec, ParameterStore& store, const Group& group) const;
+    // This rank's elements of a table of which touched rows are updated.
+    void update_table(engine::Exec& exec, ParameterStore& store, const Group& group, const ParameterStore::Range& own) const;
 
     OptimizerOptions options_;
     std::vector<Group> groups_;
