@@ -15,13 +15,13 @@ struct ActivationNode final : Node {
     const char* name() const override { return "activation"; }
     bool is_reached() const override { return y.has_grad(); }
     void backward(Exec& exec) override {
+        Tensor dx(exec, x.shape(), x.dtype()), dz = z.defined() ? Tensor(exec, x.shape(), x.dtype()) : Tensor();
         visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
-            Tensor dx(exec, x.shape(), x.dtype()), dz = z.defined() ? Tensor(exec, x.shape(), x.dtype()) : Tensor();
             kernels::activation_backward<D, T>(exec, dx.rows<T>(), dz.defined() ? dz.rows<T>() : Rows<T>{}, nullptr, y.grad().rows<T>(),
                                                x.value().rows<T>(), z.defined() ? z.value().rows<T>() : Rows<const T>{}, nullptr, kind);
-            if (x.needs_grad()) x.give_grad(exec, dx);
-            if (z.needs_grad()) z.give_grad(exec, dz);
         });
+        if (x.needs_grad()) x.give_grad(exec, dx);
+        if (z.needs_grad()) z.give_grad(exec, dz);
     }
 };
 

@@ -15,10 +15,10 @@ struct EmbeddingNode final : Node {
     const char* name() const override { return "embedding"; }
     bool is_reached() const override { return y.has_grad(); }
     void backward(Exec& exec) override {
-        visit(exec, y.dtype(), [&]<class D, class T>(On<D, T>) {
-            Rows<const T> dy = y.grad().rows<T>();
-            sum_over_shards(exec, table_VC.grad_slot(exec), dy.rows, [&](const Tensor& out, bool add, Size first, Size count) {
-                kernels::embedding_backward<D, T>(exec, out.rows<Sum<T>>(), dy.slice(first, count), ids.data<std::int32_t>() + first, add);
+        sum_over_shards(exec, table_VC.grad_slot(exec), y.shape().rows(), [&](const Tensor& out, bool add, Size first, Size count) {
+            visit(exec, y.dtype(), [&]<class D, class T>(On<D, T>) {
+                kernels::embedding_backward<D, T>(exec, out.rows<Sum<T>>(), y.grad().rows<T>().slice(first, count),
+                                                  ids.data<std::int32_t>() + first, add);
             });
         });
     }

@@ -23,26 +23,32 @@ struct LayerNormNode final : Node {
     bool is_reached() const override { return y.has_grad(); }
 
     void backward(Exec& exec) override {
-        visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
-            Rows<const T> dy = y.grad().rows<T>(), rows = x.value().rows<T>();
-            const Sum<T>* mean = mean_N.defined() ? mean_N.data<Sum<T>>() : nullptr;
-            const Sum<T>* rate = rate_N.data<Sum<T>>();
-            if (x.needs_grad()) {
-                GradSlot dx = x.grad_slot(exec);
-                kernels::layer_norm_backward<D, T>(exec, dx.tensor.rows<T>(), dx.add, dy, rows, weight_C.value().data<T>(), mean, rate);
-            }
-            if (!weight_C.needs_grad()) return;
-            // Weight and bias as the two rows of one sum.
-            Size C = rows.columns;
-            Tensor both(exec, {2, C}, dtype_of<Sum<T>>());
-            sum_over_shards(exec, {both, false}, rows.rows, [&](const Tensor& out, bool, Size first, Size count) {
-                Rows<Sum<T>> sums = out.rows<Sum<T>>();
-                kernels::layer_norm_weight_gradient<D, T>(exec, sums.row(0), sums.row(1), dy.slice(first, count), rows.slice(first, count),
-                                                          mean != nullptr ? mean + first : nullptr, rate + first, false);
+        if (x.needs_grad()) {
+            GradSlot dx = x.grad_slot(exec);
+            visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
+                kernels::layer_norm_backward<D, T>(exec, dx.tensor.rows<T>(), dx.add, y.grad().rows<T>(), x.value().rows<T>(),
+                                                   weight_C.value().data<T>(), mean<T>(), rate_N.data<Sum<T>>());
             });
-            weight_C.give_grad(exec, both.row_range(0, 1).reshaped({C}));
-            if (bias_C.defined()) bias_C.give_grad(exec, both.row_range(1, 1).reshaped({C}));
+        }
+        if (!weight_C.needs_grad()) return;
+        // Weight and bias as the two rows of one sum.
+        Size C = x.shape().columns();
+        Tensor both(exec, {2, C}, sum_dtype(x.dtype()));
+        sum_over_shards(exec, {both, false}, x.shape().rows(), [&](const Tensor& out, bool, Size first, Size count) {
+            visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
+                Rows<Sum<T>> sums = out.rows<Sum<T>>();
+                const Sum<T>* means = mean<T>();
+                kernels::layer_norm_weight_gradient<D, T>(exec, sums.row(0), sums.row(1), y.grad().rows<T>().slice(first, count),
+                                                          x.value().rows<T>().slice(first, count),
+                                                          means != nullptr ? means + first : nullptr, rate_N.data<Sum<T>>() + first, false);
+            });
         });
+        weight_C.give_grad(exec, both.row_range(0, 1).reshaped({C}));
+        if (bias_C.defined()) bias_C.give_grad(exec, both.row_range(1, 1).reshaped({C}));
+    }
+    template <class T>
+    const Sum<T>* mean() const {
+        return mean_N.defined() ? mean_N.data<Sum<T>>() : nullptr;
     }
 };
 

@@ -2,9 +2,9 @@
 
 #include "engine/autograd/shard_sum.h"
 #include "engine/base/profile.h"
-#include "engine/kernels/cast.h"
 #include "engine/kernels/column_sum.h"
 #include "engine/kernels/product.h"
+#include "engine/ops/rounded.h"
 
 namespace engine::ops {
 namespace {
@@ -19,39 +19,30 @@ struct LinearNode final : Node {
     bool is_reached() const override { return y.has_grad(); }
 
     void backward(Exec& exec) override {
-        visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
-            Tensor dy = narrow<D, T>(exec, y.grad());
-            Rows<const T> dy_rows = dy.rows<T>(), x_rows = x.value().rows<T>();
-            if (x.needs_grad()) {
-                GradSlot dx = x.grad_slot(exec);
-                kernels::product<D, T, T>(exec, dx.tensor.rows<T>(), dy_rows, Layout::normal, w_CF.value().rows<T>(), Layout::transposed,
-                                          dx.add);
-            }
-            if (w_CF.needs_grad()) {
-                sum_over_shards(exec, w_CF.grad_slot(exec), x_rows.rows, [&](const Tensor& out, bool add, Size first, Size count) {
-                    kernels::product<D, T, Sum<T>>(exec, out.rows<Sum<T>>(), x_rows.slice(first, count), Layout::transposed,
-                                                   dy_rows.slice(first, count), Layout::normal, add);
-                });
-            }
-            if (b_F.needs_grad()) {
-                sum_over_shards(exec, b_F.grad_slot(exec), x_rows.rows, [&](const Tensor& out, bool add, Size first, Size count) {
-                    kernels::column_sum<D, T>(exec, out.data<Sum<T>>(), dy_rows.slice(first, count), add);
-                });
-            }
-        });
-    }
-
-    // The gradient of a wide result, rounded to the inputs' dtype as the products need it.
-    template <class D, class T>
-    static Tensor narrow(Exec& exec, const Tensor& dy) {
-        if constexpr (std::is_same_v<T, bf16>) {
-            if (dy.dtype() == Dtype::f32) {
-                Tensor result(exec, dy.shape(), Dtype::bf16);
-                kernels::cast<D, bf16, float>(exec, result.rows<bf16>(), dy.rows<float>());
-                return result;
-            }
+        Tensor dy = rounded(exec, y.grad(), x.dtype());
+        Size N = x.shape().rows();
+        if (x.needs_grad()) {
+            GradSlot dx = x.grad_slot(exec);
+            visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
+                kernels::product<D, T, T>(exec, dx.tensor.rows<T>(), dy.rows<T>(), Layout::normal, w_CF.value().rows<T>(),
+                                          Layout::transposed, dx.add);
+            });
         }
-        return dy;
+        if (w_CF.needs_grad()) {
+            sum_over_shards(exec, w_CF.grad_slot(exec), N, [&](const Tensor& out, bool add, Size first, Size count) {
+                visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
+                    kernels::product<D, T, Sum<T>>(exec, out.rows<Sum<T>>(), x.value().rows<T>().slice(first, count), Layout::transposed,
+                                                   dy.rows<T>().slice(first, count), Layout::normal, add);
+                });
+            });
+        }
+        if (b_F.needs_grad()) {
+            sum_over_shards(exec, b_F.grad_slot(exec), N, [&](const Tensor& out, bool add, Size first, Size count) {
+                visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
+                    kernels::column_sum<D, T>(exec, out.data<Sum<T>>(), dy.rows<T>().slice(first, count), add);
+                });
+            });
+        }
     }
 };
 

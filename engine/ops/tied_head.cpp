@@ -2,8 +2,8 @@
 
 #include "engine/autograd/shard_sum.h"
 #include "engine/base/profile.h"
-#include "engine/kernels/cast.h"
 #include "engine/kernels/product.h"
+#include "engine/ops/rounded.h"
 
 namespace engine::ops {
 namespace {
@@ -18,22 +18,19 @@ struct TiedHeadNode final : Node {
     bool is_reached() const override { return y.has_grad(); }
 
     void backward(Exec& exec) override {
-        visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
-            Tensor dy = y.grad();
-            if constexpr (std::is_same_v<T, bf16>) {
-                dy = Tensor(exec, y.shape(), Dtype::bf16);
-                kernels::cast<D, bf16, float>(exec, dy.rows<bf16>(), y.grad().rows<float>());
-            }
-            Rows<const T> dy_rows = dy.rows<T>(), x_rows = x.value().rows<T>();
-            if (x.needs_grad()) {
-                GradSlot dx = x.grad_slot(exec);
-                kernels::product<D, T, T>(exec, dx.tensor.rows<T>(), dy_rows, Layout::normal, table_VC.value().rows<T>(), Layout::normal,
-                                          dx.add);
-            }
-            if (!table_VC.needs_grad()) return;
-            sum_over_shards(exec, table_VC.grad_slot(exec), x_rows.rows, [&](const Tensor& out, bool add, Size first, Size count) {
-                kernels::product<D, T, Sum<T>>(exec, out.rows<Sum<T>>(), dy_rows.slice(first, count), Layout::transposed,
-                                               x_rows.slice(first, count), Layout::normal, add);
+        Tensor dy = rounded(exec, y.grad(), x.dtype());
+        if (x.needs_grad()) {
+            GradSlot dx = x.grad_slot(exec);
+            visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
+                kernels::product<D, T, T>(exec, dx.tensor.rows<T>(), dy.rows<T>(), Layout::normal, table_VC.value().rows<T>(),
+                                          Layout::normal, dx.add);
+            });
+        }
+        if (!table_VC.needs_grad()) return;
+        sum_over_shards(exec, table_VC.grad_slot(exec), x.shape().rows(), [&](const Tensor& out, bool add, Size first, Size count) {
+            visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
+                kernels::product<D, T, Sum<T>>(exec, out.rows<Sum<T>>(), dy.rows<T>().slice(first, count), Layout::transposed,
+                                               x.value().rows<T>().slice(first, count), Layout::normal, add);
             });
         });
     }

@@ -2,9 +2,9 @@
 
 #include "engine/autograd/shard_sum.h"
 #include "engine/base/profile.h"
-#include "engine/kernels/cast.h"
 #include "engine/kernels/product.h"
 #include "engine/kernels/xl_attention.h"
+#include "engine/ops/rounded.h"
 #include "engine/tensor/transfer.h"
 
 #include <cmath>
@@ -50,40 +50,34 @@ struct XlAttentionNode final : Node {
     bool is_reached() const override { return y.has_grad(); }
 
     void backward(Exec& exec) override {
-        visit(exec, y.dtype(), [&]<class D, class T>(On<D, T>) {
-            using S = Sum<T>;
-            GradSlot dq = q.grad_slot(exec), dk = k.grad_slot(exec), dv = v.grad_slot(exec);
-            Size C = positions_SC.size(1), F = shape.H * shape.Sh, stride = parameters.position_CF.value().row_stride();
-            // The parameters' gradients as one flat sum: pos.w, u, v, scale.
-            Size bias_at = C * stride, total = bias_at + 2 * F + 1;
-            Tensor sums(exec, {total}, dtype_of<S>());
-            sum_over_shards(exec, {sums, false}, shape.B, [&](const Tensor& out, bool, Size first, Size count) {
-                Tensor dr(exec, {shape.S, F}, dtype_of<S>());
+        Dtype wide = sum_dtype(y.dtype());
+        GradSlot dq = q.grad_slot(exec), dk = k.grad_slot(exec), dv = v.grad_slot(exec);
+        Size C = positions_SC.size(1), F = shape.H * shape.Sh, stride = parameters.position_CF.value().row_stride();
+        // The parameters' gradients as one flat sum: pos.w, u, v, scale.
+        Size bias_at = C * stride, total = bias_at + 2 * F + 1;
+        Tensor sums(exec, {total}, wide);
+        sum_over_shards(exec, {sums, false}, shape.B, [&](const Tensor& out, bool, Size first, Size count) {
+            Tensor dr(exec, {shape.S, F}, wide);
+            visit(exec, y.dtype(), [&]<class D, class T>(On<D, T>) {
+                using S = Sum<T>;
                 S* biases = out.data<S>() + bias_at;
                 kernels::XlAttentionGradients<T> gradients{
                     dq.tensor.rows<T>(), dk.tensor.rows<T>(), dv.tensor.rows<T>(), dq.add, dk.add, dv.add, dr.rows<S>(), biases,
                     biases + F,          biases + 2 * F};
                 kernels::xl_attention_backward<D, T>(exec, gradients, y.grad().rows<T>(), lse.data<S>(),
                                                      inputs_of<T>(q, k, v, r_SF, parameters), shape, first, count);
-                position_gradient<D, T>(exec, out.view_at(0, {C, F}, stride), dr);
             });
-            parameters.position_CF.give_grad(exec, sums.view_at(0, {C, F}, stride));
-            parameters.content_bias.give_grad(exec, sums.view_at(bias_at, {shape.H, shape.Sh}, shape.Sh));
-            parameters.position_bias.give_grad(exec, sums.view_at(bias_at + F, {shape.H, shape.Sh}, shape.Sh));
-            parameters.scale.give_grad(exec, sums.view_at(bias_at + 2 * F, {1}, 1));
+            // dW = positionsᵀ·dr, with dr rounded as every product's operand is.
+            Tensor dw = out.view_at(0, {C, F}, stride), narrow = rounded(exec, dr, y.dtype());
+            visit(exec, y.dtype(), [&]<class D, class T>(On<D, T>) {
+                kernels::product<D, T, Sum<T>>(exec, dw.rows<Sum<T>>(), positions_SC.rows<T>(), Layout::transposed, narrow.rows<T>(),
+                                               Layout::normal, false);
+            });
         });
-    }
-
-    // dW = positionsᵀ·dr, with dr rounded to T as every product's operand is.
-    template <class D, class T>
-    void position_gradient(Exec& exec, const Tensor& dw, const Tensor& dr) {
-        Tensor narrow = dr;
-        if constexpr (std::is_same_v<T, bf16>) {
-            narrow = Tensor(exec, dr.shape(), Dtype::bf16);
-            kernels::cast<D, bf16, float>(exec, narrow.rows<bf16>(), dr.rows<float>());
-        }
-        kernels::product<D, T, Sum<T>>(exec, dw.rows<Sum<T>>(), positions_SC.rows<T>(), Layout::transposed, narrow.rows<T>(),
-                                       Layout::normal, false);
+        parameters.position_CF.give_grad(exec, sums.view_at(0, {C, F}, stride));
+        parameters.content_bias.give_grad(exec, sums.view_at(bias_at, {shape.H, shape.Sh}, shape.Sh));
+        parameters.position_bias.give_grad(exec, sums.view_at(bias_at + F, {shape.H, shape.Sh}, shape.Sh));
+        parameters.scale.give_grad(exec, sums.view_at(bias_at + 2 * F, {1}, 1));
     }
 };
 

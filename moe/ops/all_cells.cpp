@@ -44,53 +44,59 @@ struct AllCellsNode final : Node {
     bool is_reached() const override { return y.has_grad(); }
 
     void backward(Exec& exec) override {
-        visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) { run<D, T>(exec); });
-    }
-
-    template <class D, class T>
-    void run(Exec& exec) {
-        using S = Sum<T>;
-        Rows<const T> dy = y.grad().rows<T>(), in = x.value().rows<T>();
-        Size N = in.rows, H = subkeys.size(0), P = subkeys.size(2), M = P * P, chunk = std::min(kChunkRows, N);
-        Rows<const S> u = scores[0].rows<S>(), v = scores[1].rows<S>();
-        if (values.needs_grad()) {
-            Tensor cells(exec, {chunk, M}, x.dtype());
-            sum_over_shards(exec, values.grad_slot(exec), N, [&](const Tensor& out, bool add, Size begin, Size count) {
-                for_chunks(begin, count, [&](Size first, Size rows) {
-                    Rows<T> part = cells.rows<T>().slice(0, rows);
-                    kernels::outer_relu<D, T>(exec, part, u.slice(first, rows), v.slice(first, rows));
-                    product<D, T, S>(exec, out.rows<S>(), part, Layout::transposed, dy.slice(first, rows), Layout::normal,
-                                     add || first > begin);
-                });
-            });
-        }
+        Size N = x.shape().rows(), H = subkeys.size(0), P = subkeys.size(2), M = P * P, chunk = std::min(kChunkRows, N);
+        if (values.needs_grad()) add_value_gradient(exec, Tensor(exec, {chunk, M}, x.dtype()));
         if (!x.needs_grad() && !subkeys.needs_grad()) return;
-        Tensor dscores[2] = {Tensor(exec, {N, P}, x.dtype()), Tensor(exec, {N, P}, x.dtype())}, dcells(exec, {chunk, M}, dtype_of<S>());
-        for_chunks(0, N, [&](Size first, Size rows) {
-            Rows<S> part = dcells.rows<S>().slice(0, rows);
-            product<D, T, S>(exec, part, dy.slice(first, rows), Layout::normal, values.value().rows<T>(), Layout::transposed, false);
-            kernels::outer_relu_backward<D, T>(exec, dscores[0].rows<T>().slice(first, rows), dscores[1].rows<T>().slice(first, rows), part,
-                                               u.slice(first, rows), v.slice(first, rows));
+        Tensor dscores[2] = {Tensor(exec, {N, P}, x.dtype()), Tensor(exec, {N, P}, x.dtype())},
+               dcells(exec, {chunk, M}, sum_dtype(x.dtype()));
+        visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
+            using S = Sum<T>;
+            for_chunks(0, N, [&](Size first, Size rows) {
+                Rows<S> part = dcells.rows<S>().slice(0, rows);
+                product<D, T, S>(exec, part, y.grad().rows<T>().slice(first, rows), Layout::normal, values.value().rows<T>(),
+                                 Layout::transposed, false);
+                kernels::outer_relu_backward<D, T>(exec, dscores[0].rows<T>().slice(first, rows), dscores[1].rows<T>().slice(first, rows),
+                                                   part, scores[0].rows<S>().slice(first, rows), scores[1].rows<S>().slice(first, rows));
+            });
         });
         if (x.needs_grad()) {
             GradSlot dx = x.grad_slot(exec);
-            for (Size part = 0; part < 2; ++part) {
-                for (Size h = 0; h < H; ++h) {
-                    product<D, T, T>(exec, half_of(dx.tensor.rows<T>(), part), dscores[part].rows<T>(), Layout::normal,
-                                     sub_key_set<T>(subkeys.value(), h, part), Layout::normal, dx.add || h > 0);
-                }
-            }
-        }
-        if (subkeys.needs_grad()) {
-            sum_over_shards(exec, subkeys.grad_slot(exec), N, [&](const Tensor& out, bool add, Size first, Size rows) {
-                for (Size h = 0; h < H; ++h) {
-                    for (Size part = 0; part < 2; ++part) {
-                        product<D, T, S>(exec, sub_key_set<S>(out, h, part), dscores[part].rows<T>().slice(first, rows), Layout::transposed,
-                                         half_of(in, part).slice(first, rows), Layout::normal, add);
+            visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
+                for (Size part = 0; part < 2; ++part) {
+                    for (Size h = 0; h < H; ++h) {
+                        product<D, T, T>(exec, half_of(dx.tensor.rows<T>(), part), dscores[part].rows<T>(), Layout::normal,
+                                         sub_key_set<T>(subkeys.value(), h, part), Layout::normal, dx.add || h > 0);
                     }
                 }
             });
         }
+        if (!subkeys.needs_grad()) return;
+        sum_over_shards(exec, subkeys.grad_slot(exec), N, [&](const Tensor& out, bool add, Size first, Size rows) {
+            visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
+                Rows<const T> in = x.value().rows<T>();
+                for (Size h = 0; h < H; ++h) {
+                    for (Size part = 0; part < 2; ++part) {
+                        product<D, T, Sum<T>>(exec, sub_key_set<Sum<T>>(out, h, part), dscores[part].rows<T>().slice(first, rows),
+                                              Layout::transposed, half_of(in, part).slice(first, rows), Layout::normal, add);
+                    }
+                }
+            });
+        });
+    }
+
+    // The cells' values are formed again, chunk by chunk.
+    void add_value_gradient(Exec& exec, const Tensor& cells) {
+        sum_over_shards(exec, values.grad_slot(exec), x.shape().rows(), [&](const Tensor& out, bool add, Size begin, Size count) {
+            visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
+                using S = Sum<T>;
+                for_chunks(begin, count, [&](Size first, Size rows) {
+                    Rows<T> part = cells.rows<T>().slice(0, rows);
+                    kernels::outer_relu<D, T>(exec, part, scores[0].rows<S>().slice(first, rows), scores[1].rows<S>().slice(first, rows));
+                    product<D, T, S>(exec, out.rows<S>(), part, Layout::transposed, y.grad().rows<T>().slice(first, rows), Layout::normal,
+                                     add || first > begin);
+                });
+            });
+        });
     }
 };
 

@@ -7,6 +7,7 @@
 #include "engine/comm/shares.h"
 #include "engine/kernels/cast.h"
 #include "engine/kernels/product.h"
+#include "engine/ops/rounded.h"
 #include "engine/tensor/transfer.h"
 #include "moe/kernels/mean_keys.h"
 #include "moe/kernels/top_ids.h"
@@ -66,7 +67,14 @@ struct MeanKeyScoresNode final : Node {
     void backward(Exec& exec) override {
         if (w1.needs_grad()) add_weight_gradient(exec);
         if (!scores_NE.has_grad() || !x.needs_grad()) return;
-        visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) { run<D, T>(exec); });
+        // Formed wide, as the scores are.
+        bool direct = x.dtype() == means_EC.dtype();
+        GradSlot dx = direct ? x.grad_slot(exec) : GradSlot{Tensor(exec, x.shape(), means_EC.dtype()), false};
+        visit_sum(exec, means_EC.dtype(), [&]<class D, class S>(On<D, S>) {
+            engine::kernels::product<D, S, S>(exec, dx.tensor.rows<S>(), scores_NE.grad().rows<S>(), Layout::normal, means_EC.rows<S>(),
+                                              Layout::normal, dx.add);
+        });
+        if (!direct) x.give_grad(exec, engine::ops::rounded(exec, dx.tensor, x.dtype()));
     }
 
     // Of this rank's experts, by the rows of its whole group.
@@ -90,22 +98,6 @@ struct MeanKeyScoresNode final : Node {
                 kernels::mean_keys_backward<D, S>(group, out.rows<S>(), add || share->run != nullptr, dm_EC.rows<S>());
             });
         });
-    }
-
-    template <class D, class T>
-    void run(Exec& exec) {
-        using S = Sum<T>;
-        if constexpr (std::is_same_v<T, S>) {
-            GradSlot dx = x.grad_slot(exec);
-            engine::kernels::product<D, S, S>(exec, dx.tensor.rows<S>(), scores_NE.grad().rows<S>(), Layout::normal, means_EC.rows<S>(),
-                                              Layout::normal, dx.add);
-        } else {
-            Tensor wide(exec, x.shape(), means_EC.dtype()), dx(exec, x.shape(), x.dtype());
-            engine::kernels::product<D, S, S>(exec, wide.rows<S>(), scores_NE.grad().rows<S>(), Layout::normal, means_EC.rows<S>(),
-                                              Layout::normal, false);
-            engine::kernels::cast<D, T, S>(exec, dx.rows<T>(), wide.rows<S>());
-            x.give_grad(exec, dx);
-        }
     }
 };
 

@@ -21,20 +21,22 @@ struct LowRankKeysNode final : Node {
     const char* name() const override { return "low_rank_keys"; }
     bool is_reached() const override { return choice.scores_NJ.has_grad(); }
     void backward(Exec& exec) override {
-        visit(exec, r_NR.dtype(), [&]<class D, class T>(On<D, T>) {
-            using S = Sum<T>;
-            Rows<const S> ds = choice.scores_NJ.grad().rows<S>();
-            if (r_NR.needs_grad()) {
-                GradSlot dr = r_NR.grad_slot(exec);
-                kernels::row_combine<D, T>(exec, dr.tensor.rows<T>(), dr.add, ds, keys_MR.rows<T>(), rows.choices());
-            }
-            if (up_RM.needs_grad()) {
-                Tensor dkeys(exec, keys_MR.shape(), dtype_of<S>());
-                kernels::row_gradient<D, T>(exec, dkeys.rows<S>(), false, ds, r_NR.value().rows<T>(), rows.choices());
-                GradSlot dup = up_RM.grad_slot(exec);
+        Tensor ds = choice.scores_NJ.grad();
+        if (r_NR.needs_grad()) {
+            GradSlot dr = r_NR.grad_slot(exec);
+            visit(exec, r_NR.dtype(), [&]<class D, class T>(On<D, T>) {
+                kernels::row_combine<D, T>(exec, dr.tensor.rows<T>(), dr.add, ds.rows<Sum<T>>(), keys_MR.rows<T>(), rows.choices());
+            });
+        }
+        if (up_RM.needs_grad()) {
+            Tensor dkeys(exec, keys_MR.shape(), ds.dtype());
+            GradSlot dup = up_RM.grad_slot(exec);
+            visit(exec, r_NR.dtype(), [&]<class D, class T>(On<D, T>) {
+                using S = Sum<T>;
+                kernels::row_gradient<D, T>(exec, dkeys.rows<S>(), false, ds.rows<S>(), r_NR.value().rows<T>(), rows.choices());
                 kernels::transpose<D, S>(exec, dup.tensor.rows<S>(), dkeys.rows<S>(), dup.add);
-            }
-        });
+            });
+        }
     }
 };
 
@@ -50,11 +52,12 @@ KeyChoice low_rank_keys(Tape& tape, const Var& r_NR, const Var& up_RM, Size K) {
     bool recorded = tape.records({r_NR, up_RM});
     KeyChoice choice{Tensor(exec, {N, K}, Dtype::i32), Var(packed_tensor(exec, {N, K}, sum_dtype(r_NR.dtype())), recorded)};
     Tensor keys_MR(exec, {M, R}, up_RM.dtype());
-    ChosenRows rows;
     visit(exec, r_NR.dtype(), [&]<class D, class T>(On<D, T>) {
         kernels::low_rank_top_k<D, T>(exec, choice.ids_NJ.data<std::int32_t>(), r_NR.value().rows<T>(), up_RM.value().rows<T>(), K);
         kernels::transpose<D, T>(exec, keys_MR.rows<T>(), up_RM.value().rows<T>(), false);
-        rows = chosen_rows(exec, choice.ids_NJ, M, recorded);
+    });
+    ChosenRows rows = chosen_rows(exec, choice.ids_NJ, M, recorded);
+    visit(exec, r_NR.dtype(), [&]<class D, class T>(On<D, T>) {
         kernels::row_dots<D, T>(exec, choice.scores_NJ.value().rows<Sum<T>>(), r_NR.value().rows<T>(), keys_MR.rows<T>(), rows.choices());
     });
     if (recorded) tape.record(LowRankKeysNode{r_NR, up_RM, keys_MR, choice, rows});

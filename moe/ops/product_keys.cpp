@@ -23,25 +23,29 @@ struct ProductKeysNode final : Node {
 
     // Every half of a query is a row that chose sub-keys with the weights ds.
     void backward(Exec& exec) override {
-        visit(exec, q.dtype(), [&]<class D, class T>(On<D, T>) {
-            using S = Sum<T>;
-            Size N = q.shape().rows(), groups = keys.query_columns() / keys.half, J = 2 * choice.ids_NJ.size(1) / groups;
-            Tensor ids = Tensor(exec, {N * groups, J}, Dtype::i32), w = packed_tensor(exec, {N * groups, J}, dtype_of<S>());
+        Size N = q.shape().rows(), groups = keys.query_columns() / keys.half, J = 2 * choice.ids_NJ.size(1) / groups;
+        Tensor ids = Tensor(exec, {N * groups, J}, Dtype::i32), w = packed_tensor(exec, {N * groups, J}, sum_dtype(q.dtype()));
+        visit_sum(exec, w.dtype(), [&]<class D, class S>(On<D, S>) {
             kernels::product_key_choices<D, S>(exec, ids.data<std::int32_t>(), w.data<S>(), choice.ids_NJ.data<std::int32_t>(),
                                                choice.scores_NJ.grad().rows<S>(), keys);
-            ChosenRows rows = chosen_rows(exec, ids, keys.sub_key_rows(), true);
-            if (subkeys.needs_grad()) {
-                GradSlot dsubkeys = subkeys.grad_slot(exec);
-                kernels::row_gradient<D, T>(exec, dsubkeys.tensor.rows<S>(), dsubkeys.add, w.rows<S>(), halves(exec, N, groups).rows<T>(),
-                                            rows.choices());
-            }
-            if (q.needs_grad()) {
-                Tensor dq(exec, {N * groups * keys.half}, q.dtype());
-                kernels::row_combine<D, T>(exec, dq.reshaped({N * groups, keys.half}).rows<T>(), false, w.rows<S>(),
-                                           subkeys.value().rows<T>(), rows.choices());
-                q.give_grad(exec, dq.reshaped(q.shape()));
-            }
         });
+        ChosenRows rows = chosen_rows(exec, ids, keys.sub_key_rows(), true);
+        if (subkeys.needs_grad()) {
+            GradSlot dsubkeys = subkeys.grad_slot(exec);
+            Tensor chose = halves(exec, N, groups);
+            visit(exec, q.dtype(), [&]<class D, class T>(On<D, T>) {
+                kernels::row_gradient<D, T>(exec, dsubkeys.tensor.rows<Sum<T>>(), dsubkeys.add, w.rows<Sum<T>>(), chose.rows<T>(),
+                                            rows.choices());
+            });
+        }
+        if (q.needs_grad()) {
+            Tensor dq(exec, {N * groups * keys.half}, q.dtype());
+            visit(exec, q.dtype(), [&]<class D, class T>(On<D, T>) {
+                kernels::row_combine<D, T>(exec, dq.reshaped({N * groups, keys.half}).rows<T>(), false, w.rows<Sum<T>>(),
+                                           subkeys.value().rows<T>(), rows.choices());
+            });
+            q.give_grad(exec, dq.reshaped(q.shape()));
+        }
     }
 
     Tensor halves(Exec& exec, Size N, Size groups) const {

@@ -20,9 +20,9 @@ struct ResidualMixNode final : Node {
     bool is_reached() const override { return out.has_grad(); }
     void backward(Exec& exec) override {
         Tensor dalpha = packed_tensor(exec, alpha.shape(), alpha.dtype());
+        // Without a gradient of its own x takes none: a buffer that is dropped.
+        GradSlot dx = x.needs_grad() ? x.grad_slot(exec) : GradSlot{Tensor(exec, x.shape(), x.dtype()), false};
         visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
-            // Without a gradient of its own x takes none: a buffer that is dropped.
-            GradSlot dx = x.needs_grad() ? x.grad_slot(exec) : GradSlot{Tensor(exec, x.shape(), x.dtype()), false};
             kernels::residual_mix_backward<D, T>(exec, dx.tensor.rows<T>(), dx.add, dalpha.data<Sum<T>>(), out.grad().rows<T>(),
                                                  x.value().rows<T>(), alpha.value().data<Sum<T>>());
         });

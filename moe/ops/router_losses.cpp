@@ -60,15 +60,15 @@ Tensor fraction_mean_loss(Tape& tape, const Var& logits_NE, const Tensor& lse_N,
     Size N = logits_NE.shape().rows(), E = logits_NE.size(-1), K = picks.ids_NK.size(1), rows = N / exec.shards.count;
     double all_rows = static_cast<double>(rows_of_pass(exec, N));
     Tensor leaves = shard_leaves(exec, 2 * E, logits_NE.dtype()), loss(exec, {1}, logits_NE.dtype());
-    Tensor means_2E;
     visit_sum(exec, logits_NE.dtype(), [&]<class D, class S>(On<D, S>) {
         for (Size s = 0; s < exec.shards.count; ++s) {
             kernels::fraction_mean_leaf<D, S>(exec, leaves.data<S>() + s * 2 * E, logits_NE.value().rows<S>().slice(s * rows, rows),
                                               lse_N.data<S>() + s * rows, picks.ids_NK.data<std::int32_t>() + s * rows * K, K);
         }
-        means_2E = pass_sum(exec, leaves, all_rows);
-        kernels::fraction_mean_loss<D, S>(exec, loss.data<S>(), means_2E.data<S>(), E, scale);
     });
+    Tensor means_2E = pass_sum(exec, leaves, all_rows);
+    visit_sum(exec, loss.dtype(),
+              [&]<class D, class S>(On<D, S>) { kernels::fraction_mean_loss<D, S>(exec, loss.data<S>(), means_2E.data<S>(), E, scale); });
     if (weight != 0 && tape.records({logits_NE})) tape.record(FractionMeanNode{logits_NE, lse_N, means_2E, weight * scale / all_rows});
     return loss;
 }

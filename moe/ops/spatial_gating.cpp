@@ -100,31 +100,33 @@ struct SpatialGatingNode final : Node {
     bool is_reached() const override { return h.has_grad(); }
 
     void backward(Exec& exec) override {
-        visit(exec, h.dtype(), [&]<class D, class T>(On<D, T>) { backward_on<D, T>(exec); });
-    }
-
-  private:
-    template <class D, class T>
-    void backward_on(Exec& exec) {
         const SpatialParameters& p = unit.parameters;
         kernels::Chunks chunks = unit.chunks();
         bool routed = p.route.defined();
-        Rows<const T> z = unit.z_NF.value().rows<T>();
         Tensor dz(exec, unit.z_NF.shape(), h.dtype()), dgate(exec, unit.gate_NH.shape(), h.dtype());
         Tensor dchance = routed ? Tensor(exec, {chunks.sequences * chunks.count}, sum_dtype(h.dtype())) : Tensor();
-        kernels::chunk_gate_backward<D, T>(exec, dz.rows<T>(), dgate.rows<T>(), routed ? dchance.data<Sum<T>>() : nullptr,
-                                           h.grad().rows<T>(), z, unit.gate_NH.rows<T>(), unit.gates<T>(), unit.options.tanh, chunks);
-        spatial_gradients<D, T>(exec, dgate);
+        visit(exec, h.dtype(), [&]<class D, class T>(On<D, T>) {
+            kernels::chunk_gate_backward<D, T>(exec, dz.rows<T>(), dgate.rows<T>(), routed ? dchance.data<Sum<T>>() : nullptr,
+                                               h.grad().rows<T>(), unit.z_NF.value().rows<T>(), unit.gate_NH.rows<T>(), unit.gates<T>(),
+                                               unit.options.tanh, chunks);
+        });
+        spatial_gradients(exec, dgate);
         Tensor dnormal(exec, unit.normal_NH.shape(), h.dtype());
-        kernels::spatial_product_backward<D, T>(exec, dnormal.rows<T>(), dgate.rows<T>(), p.weight.value().rows<T>(), chunks,
-                                                unit.positions);
-        norm_gradients<D, T>(exec, dnormal);
-        kernels::chunk_norm_backward<D, T>(exec, dz.rows<T>(), dnormal.rows<T>(), z, p.norm_weight.value().rows<T>(),
-                                           unit.mean_NE.data<Sum<T>>(), unit.rate_NE.data<Sum<T>>(), chunks);
-        if (routed) route_gradients<D, T>(exec, dz, dchance);
+        visit(exec, h.dtype(), [&]<class D, class T>(On<D, T>) {
+            kernels::spatial_product_backward<D, T>(exec, dnormal.rows<T>(), dgate.rows<T>(), p.weight.value().rows<T>(), chunks,
+                                                    unit.positions);
+        });
+        norm_gradients(exec, dnormal);
+        visit(exec, h.dtype(), [&]<class D, class T>(On<D, T>) {
+            kernels::chunk_norm_backward<D, T>(exec, dz.rows<T>(), dnormal.rows<T>(), unit.z_NF.value().rows<T>(),
+                                               p.norm_weight.value().rows<T>(), unit.mean_NE.data<Sum<T>>(), unit.rate_NE.data<Sum<T>>(),
+                                               chunks);
+        });
+        if (routed) route_gradients(exec, dz, dchance);
         if (unit.z_NF.needs_grad()) unit.z_NF.give_grad(exec, dz);
     }
 
+  private:
     // sum(out, add, the shard's sequences, its first row, its rows) for every micro-shard: whole sequences.
     template <class Sum_>
     void over_shards(Exec& exec, GradSlot slot, Sum_&& sum) {
@@ -133,49 +135,56 @@ struct SpatialGatingNode final : Node {
         });
     }
 
-    template <class D, class T>
     void spatial_gradients(Exec& exec, const Tensor& dgate) {
         const SpatialParameters& p = unit.parameters;
-        Rows<const T> grad = dgate.rows<T>(), normal = unit.normal_NH.rows<T>();
         over_shards(exec, p.weight.grad_slot(exec), [&](const Tensor& out, bool add, const kernels::Chunks& shard, Size first, Size count) {
-            kernels::spatial_weight_gradient<D, T>(exec, out.rows<Sum<T>>(), grad.slice(first, count), normal.slice(first, count), shard,
-                                                   unit.positions, add);
+            visit(exec, h.dtype(), [&]<class D, class T>(On<D, T>) {
+                kernels::spatial_weight_gradient<D, T>(exec, out.rows<Sum<T>>(), dgate.rows<T>().slice(first, count),
+                                                       unit.normal_NH.rows<T>().slice(first, count), shard, unit.positions, add);
+            });
         });
         over_shards(exec, p.bias.grad_slot(exec), [&](const Tensor& out, bool add, const kernels::Chunks& shard, Size first, Size count) {
-            kernels::spatial_bias_gradient<D, T>(exec, out.rows<Sum<T>>(), grad.slice(first, count), shard, unit.positions, add);
+            visit(exec, h.dtype(), [&]<class D, class T>(On<D, T>) {
+                kernels::spatial_bias_gradient<D, T>(exec, out.rows<Sum<T>>(), dgate.rows<T>().slice(first, count), shard, unit.positions,
+                                                     add);
+            });
         });
     }
 
-    template <class D, class T>
     void norm_gradients(Exec& exec, const Tensor& dnormal) {
         const SpatialParameters& p = unit.parameters;
         Size E = unit.options.experts;
         // Weights and biases as rows of one sum.
         Tensor both(exec, {2 * E, unit.W}, sum_dtype(h.dtype()));
         over_shards(exec, {both, false}, [&](const Tensor& out, bool, const kernels::Chunks& shard, Size first, Size count) {
-            Rows<Sum<T>> sums = out.rows<Sum<T>>();
-            kernels::chunk_norm_weight_gradient<D, T>(exec, sums.slice(0, E), sums.slice(E, E), dnormal.rows<T>().slice(first, count),
-                                                      unit.z_NF.value().rows<T>().slice(first, count),
-                                                      unit.mean_NE.data<Sum<T>>() + first * E, unit.rate_NE.data<Sum<T>>() + first * E,
-                                                      shard);
+            visit(exec, h.dtype(), [&]<class D, class T>(On<D, T>) {
+                Rows<Sum<T>> sums = out.rows<Sum<T>>();
+                kernels::chunk_norm_weight_gradient<D, T>(exec, sums.slice(0, E), sums.slice(E, E), dnormal.rows<T>().slice(first, count),
+                                                          unit.z_NF.value().rows<T>().slice(first, count),
+                                                          unit.mean_NE.data<Sum<T>>() + first * E, unit.rate_NE.data<Sum<T>>() + first * E,
+                                                          shard);
+            });
         });
         p.norm_weight.give_grad(exec, both.row_range(0, E).reshaped(p.norm_weight.shape()));
         p.norm_bias.give_grad(exec, both.row_range(E, E).reshaped(p.norm_bias.shape()));
     }
 
-    template <class D, class T>
     void route_gradients(Exec& exec, const Tensor& dz, const Tensor& dchance) {
-        using S = Sum<T>;
         Tensor dlogits(exec, unit.chances_GE.shape(), unit.chances_GE.dtype());
-        kernels::chunk_route_backward<D, T>(exec, dlogits.rows<S>(), dz.rows<T>(), dchance.data<S>(),
-                                            unit.routing.ids_BE.data<std::int32_t>(), unit.chances_GE.rows<S>(),
-                                            unit.parameters.route.value().rows<T>(), unit.chunks(), std::min(unit.T, unit.options.prefix));
+        visit(exec, h.dtype(), [&]<class D, class T>(On<D, T>) {
+            using S = Sum<T>;
+            kernels::chunk_route_backward<D, T>(
+                exec, dlogits.rows<S>(), dz.rows<T>(), dchance.data<S>(), unit.routing.ids_BE.data<std::int32_t>(),
+                unit.chances_GE.rows<S>(), unit.parameters.route.value().rows<T>(), unit.chunks(), std::min(unit.T, unit.options.prefix));
+        });
         over_shards(exec, unit.parameters.route.grad_slot(exec),
                     [&](const Tensor& out, bool add, const kernels::Chunks& shard, Size first, Size) {
                         Size group = first / unit.T * shard.count, groups = shard.sequences * shard.count;
-                        engine::kernels::product<D, S, S>(exec, out.rows<S>(), unit.means_GF.rows<S>().slice(group, groups),
-                                                          engine::kernels::Layout::transposed, dlogits.rows<S>().slice(group, groups),
-                                                          engine::kernels::Layout::normal, add);
+                        visit_sum(exec, dlogits.dtype(), [&]<class D, class S>(On<D, S>) {
+                            engine::kernels::product<D, S, S>(exec, out.rows<S>(), unit.means_GF.rows<S>().slice(group, groups),
+                                                              engine::kernels::Layout::transposed, dlogits.rows<S>().slice(group, groups),
+                                                              engine::kernels::Layout::normal, add);
+                        });
                     });
     }
 };

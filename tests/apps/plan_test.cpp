@@ -2,6 +2,7 @@
 
 #include "apps/model_factory.h"
 #include "apps/step_layout.h"
+#include "engine/base/threads.h"
 #include "engine/memory/pool.h"
 #include "engine/tensor/transfer.h"
 #include "moe/methods/table.h"
@@ -15,6 +16,47 @@ using apps::Config;
 namespace {
 
 Config recipe(const std::string& name) { return apps::load_config("apps/configs/" + name + ".toml"); }
+
+// With the sizes of every row of the table, of which each takes its own.
+Config::FeedForward feed_forward_of(const moe::Method& method) {
+    Config::FeedForward ffn;
+    ffn.method = method.name;
+    for (auto [name, value] : {std::pair{"hidden", 24},
+                               {"n_experts", 4},
+                               {"expert_size", 6},
+                               {"k", 2},
+                               {"cells", 24},
+                               {"rank", 3},
+                               {"sub_keys", 5},
+                               {"heads", 2},
+                               {"query_size", 6}}) {
+        ffn.options.offer(name, apps::Size{value});
+    }
+    return ffn;
+}
+
+// Names of the parameters that one pass brings a gradient to.
+std::vector<std::string> reached_parameters(const Config& config, engine::DeviceKind device) {
+    engine::Pool pool(engine::Device{device, 0});
+    engine::Exec exec{.device = pool.device(), .pool = &pool};
+    apps::StepLayout layout = apps::step_layout(config, 0, 1);
+    exec.shards = layout.shards_of_pass(0);
+    auto model = apps::make_model(config, 64);
+    std::vector<std::string> names;
+    {
+        nn::ParameterStore store(exec, *model, apps::dtype_named(config.train.dtype), 0, true);
+        nn::Trainer trainer(exec, *model, store, apps::optimizer_options(config), 1);
+        nn::ModelMemory memory{.layers = {}, .limit = apps::training_memory(config)};
+        engine::Tensor ids = engine::zeros(exec, {layout.sequences, layout.context}, engine::Dtype::i32);
+        trainer.begin(0, 0, 1e-3);
+        trainer.pass(ids, ids, memory, layout.step_tokens());
+        for (const nn::ParameterStore::Place& place : store.places()) {
+            if (place.parameter->var.has_grad()) names.push_back(place.parameter->name);
+        }
+    }
+    model.reset();
+    return names;
+}
 
 }  // namespace
 
@@ -99,19 +141,7 @@ TEST_CASE("a step of every row of the table is planned, with 1 and 2 micro-shard
             for (apps::Size micro_batch : {2, 4}) {
                 CAPTURE(std::string(method.name));
                 Config config = recipe("novels-sigma-moe");
-                config.ffn.method = method.name;
-                config.ffn.options = nn::OptionTable("ffn");
-                for (auto [name, value] : {std::pair{"hidden", 24},
-                                           {"n_experts", 4},
-                                           {"expert_size", 6},
-                                           {"k", 2},
-                                           {"cells", 24},
-                                           {"rank", 3},
-                                           {"sub_keys", 5},
-                                           {"heads", 2},
-                                           {"query_size", 6}}) {
-                    config.ffn.options.offer(name, apps::Size{value});
-                }
+                config.ffn = feed_forward_of(method);
                 config.train.batch = 4;
                 config.train.micro_batch = micro_batch;
                 config.train.dtype = dtype;
@@ -121,4 +151,27 @@ TEST_CASE("a step of every row of the table is planned, with 1 and 2 micro-shard
             }
         }
     }
+}
+
+TEST_CASE("the planned pass goes back to every parameter that a real one reaches, for every row of the table") {
+    const std::vector<std::string> sizes{"model.channels=16", "model.layers=2", "data.context=8", "train.batch=4", "train.micro_batch=2"};
+    engine::set_threads(1);
+    for (const moe::Method& method : moe::methods()) {
+        bool mixer = moe::is_mixer(method);
+        std::string kind = mixer ? std::string(method.name) : "transformer-xl";
+        Config config = apps::parse_config("[model]\nkind = \"" + kind + "\"", "test");
+        std::vector<std::string> settings = sizes;
+        settings.push_back(mixer ? "mixer.hidden=32" : "model.heads=2");
+        settings.push_back(kind == "smlp" ? "mixer.n_experts=2" : mixer ? "model.dropout=0" : "model.head_size=8");
+        for (const std::string& setting : settings) apps::set_config(config, setting);
+        if (kind != "gmlp") config.ffn = feed_forward_of(mixer ? moe::method_named("base") : method);
+        for (const char* dtype : {"float32", "bfloat16"}) {
+            INFO(std::string(method.name), ", ", std::string(dtype));
+            config.train.dtype = dtype;
+            std::vector<std::string> reached = reached_parameters(config, engine::DeviceKind::cpu);
+            CHECK(reached.size() > 4);
+            CHECK(reached_parameters(config, engine::DeviceKind::dry) == reached);
+        }
+    }
+    engine::set_threads(2);
 }
