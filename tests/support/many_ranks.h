@@ -16,25 +16,6 @@ int run_case_on_ranks(int ranks, const std::string& name);
 int run_case_on_tcp_ranks(int ranks, const std::string& name);
 engine::TcpMeeting meeting_of_test();
 
-// A process of the program and what it says on stderr.
-class RunningProgram {
-  public:
-    // `before`: a command that runs the program as its own last words.
-    explicit RunningProgram(const Arguments& words, const Arguments& environment = {}, const Arguments& before = {});
-    ~RunningProgram();
-    RunningProgram(const RunningProgram&) = delete;
-    RunningProgram& operator=(const RunningProgram&) = delete;
-
-    int process() const { return process_; }
-    void send(int signal) const;
-    // Until it ends; the code is 128 + signal where one ended it.
-    ProgramResult wait();
-
-  private:
-    TemporaryFolder folder_;
-    int process_ = 0;
-};
-
 // `launch --ranks N --over OVER -- ` and the words.
 Arguments on_ranks(int ranks, const Arguments& words, const std::string& over = "mpi");
 

@@ -5,80 +5,14 @@
 #include "engine/io/safetensors.h"
 #include "tests/support/text_files.h"
 
-#include <chrono>
-#include <csignal>
 #include <fstream>
 #include <set>
-#include <thread>
 
 #include <doctest/doctest.h>
-#include <fcntl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 namespace tests {
 
 namespace fs = std::filesystem;
-
-int run_process(const Arguments& arguments, double kill_after, int signal, const fs::path& once) {
-    std::vector<std::string> words{"/proc/self/exe", "program"};
-    words.insert(words.end(), arguments.begin(), arguments.end());
-    std::vector<char*> pointers;
-    for (std::string& word : words) pointers.push_back(word.data());
-    pointers.push_back(nullptr);
-    pid_t child = fork();
-    if (child == 0) {
-        int nowhere = open("/dev/null", O_WRONLY);
-        dup2(nowhere, STDOUT_FILENO);
-        dup2(nowhere, STDERR_FILENO);
-        execv("/proc/self/exe", pointers.data());
-        _exit(127);
-    }
-    int status = 0;
-    if (kill_after > 0) {
-        auto begin = std::chrono::steady_clock::now();
-        while (waitpid(child, &status, WNOHANG) == 0) {
-            if (!once.empty() && !fs::exists(once)) begin = std::chrono::steady_clock::now();
-            if (std::chrono::steady_clock::now() < begin + std::chrono::duration<double>(kill_after)) {
-                std::this_thread::sleep_for(std::chrono::milliseconds(1));
-                continue;
-            }
-            kill(child, signal);
-            waitpid(child, &status, 0);
-            break;
-        }
-    } else {
-        waitpid(child, &status, 0);
-    }
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-double resident_bytes() {
-    long pages = 0, resident = 0;
-    std::ifstream("/proc/self/statm") >> pages >> resident;
-    return static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE));
-}
-
-double peak_resident_bytes(const Arguments& arguments) {
-    // Children's largest, so a process between us and the program counts for this one only.
-    int ends[2];
-    if (pipe(ends) != 0) return 0;
-    pid_t middle = fork();
-    if (middle == 0) {
-        int code = run_process(arguments);
-        rusage usage{};
-        getrusage(RUSAGE_CHILDREN, &usage);
-        double bytes = code == 0 ? 1024.0 * static_cast<double>(usage.ru_maxrss) : 0;
-        _exit(write(ends[1], &bytes, sizeof bytes) == sizeof bytes ? 0 : 1);
-    }
-    double bytes = 0;
-    if (read(ends[0], &bytes, sizeof bytes) != sizeof bytes) bytes = 0;
-    waitpid(middle, nullptr, 0);
-    close(ends[0]);
-    close(ends[1]);
-    return bytes;
-}
 
 SmallRuns::SmallRuns() {
     static const char* kWords[] = {"the ", "moon ", "rose ", "over ", "a ", "quiet ", "sea, ", "and ", "no ", "one ", "spoke.\n", "then "};

@@ -1,7 +1,6 @@
 #pragma once
 // Small training runs as a user would start them.
-#include "tests/support/program_output.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/running_program.h"
 
 #include <filesystem>
 #include <map>
@@ -10,15 +9,6 @@
 #include <vector>
 
 namespace tests {
-
-// The program as a process of its own; `kill_after` seconds (0: never) after it began, or after the file `once` is there, it gets `signal`.
-// The code is 128 + signal where one ended it.
-int run_process(const Arguments& arguments, double kill_after = 0, int signal = 0, const std::filesystem::path& once = {});
-
-// What this process has resident now; its children begin with that.
-double resident_bytes();
-// The most memory that such a process, which must succeed, ever had resident.
-double peak_resident_bytes(const Arguments& arguments);
 
 // A folder with a store of a few kilobytes of English, "data", and a configuration, "run.toml", of a small model with everything that a
 // resume must bring back: dropout, expert dropout, balance, memory, evaluations, checkpoints.
