@@ -2,6 +2,7 @@
 #include "apps/bench_comm.h"
 #include "apps/command.h"
 #include "apps/elapsed.h"
+#include "apps/option_checks.h"
 #include "engine/base/cpu_level.h"
 #include "engine/base/error.h"
 #include "engine/base/philox.h"
@@ -207,8 +208,8 @@ std::function<int()> add_bench(CLI::App& app) {
     app.add_option("kernel", options->kernels, "what to time; all by default");
     app.add_option("--dtype", options->dtype, "float32 or bfloat16; both by default")->check(CLI::IsMember({"float32", "bfloat16"}));
     app.add_option("--device", options->device, "cpu, cuda or cuda:N");
-    app.add_option("--threads", options->threads, "threads; all by default")->check(CLI::Range(1, 1024));
-    app.add_option("--seconds", options->seconds, "time spent on a case at the least")->check(CLI::Range(0.0, 60.0));
+    app.add_option("--threads", options->threads, "threads; all by default")->check(between(1, 1024));
+    app.add_option("--seconds", options->seconds, "time spent on a case at the least")->check(between(0.0, 60.0));
     app.add_flag("--json", options->as_json, "print one JSON document");
     CLI::App* comm =
         app.add_subcommand("comm", "what ranks say to each other: every collective checked to the last bit, time, bus bandwidth");

@@ -5,6 +5,7 @@
 #include "apps/comm_check.h"
 #include "apps/comm_timing.h"
 #include "apps/command.h"
+#include "apps/option_checks.h"
 #include "apps/rank_group.h"
 #include "apps/rank_options.h"
 #include "apps/rank_values.h"
@@ -151,11 +152,11 @@ int run_bench_comm(const CommOptions& options) {
 std::function<int()> add_bench_comm(CLI::App& app) {
     auto options = std::make_shared<CommOptions>();
     app.add_option("--ranks", options->ranks, "virtual ranks in one process (default: 2); a launcher's are processes")
-        ->check(CLI::Range(1, 1024));
+        ->check(between(1, 1024));
     app.add_option("--device", options->device, "cpu, cuda or cuda:N");
     app.add_option("--largest", options->largest_megabytes, "MB of the largest tensor, if memory allows it (default: 64)")
-        ->check(CLI::Range(1e-5, 65536.0));
-    app.add_option("--seconds", options->seconds, "time spent on a size (default: 0.1)")->check(CLI::Range(0.0, 60.0));
+        ->check(between(1e-5, 65536.0));
+    app.add_option("--seconds", options->seconds, "time spent on a size (default: 0.1)")->check(between(0.0, 60.0));
     add_rank_options(app, options->rank, options->rank_timeout);
     app.add_option("--out", options->out, "save latencies and bandwidths here, for plan --comm");
     app.add_flag("--json", options->as_json, "print one JSON document");

@@ -47,7 +47,7 @@ int parse_and_run(std::vector<std::string> arguments) {
         std::reverse(arguments.begin(), arguments.end());
         app.parse(arguments);
     } catch (const CLI::Success& wanted) { return app.exit(wanted, std::cout, std::cout); } catch (const CLI::ParseError& error) {
-        throw engine::UsageError(fmt::format("[usage] {}; hint: moegrad --help", one_line(error.what())));
+        throw wrong_usage(error.what());
     }
     return chosen();
 }
@@ -72,6 +72,10 @@ const std::vector<Command>& commands() {
         {"info", "version, build options, devices, limits", add_info},
     };
     return table;
+}
+
+engine::UsageError wrong_usage(const std::string& what) {
+    return engine::UsageError(fmt::format("[usage] {}; hint: moegrad --help", one_line(what)));
 }
 
 int run_program(std::vector<std::string> arguments, std::ostream& errors) {

@@ -1,5 +1,7 @@
 #pragma once
 // The subcommands. Each stands in a file of its own; command.cpp has their table.
+#include "engine/base/error.h"
+
 #include <functional>
 #include <ostream>
 #include <string>
@@ -37,6 +39,12 @@ std::function<int()> add_plan(CLI::App& app);
 std::function<int()> add_prepare(CLI::App& app);
 std::function<int()> add_sweep(CLI::App& app);
 std::function<int()> add_train(CLI::App& app);
+
+// Throws what every one of so many ranks would refuse of `train` with these words, before any is started.
+void check_train(std::vector<std::string> words, int ranks);
+
+// What a parser of options says, in one line.
+engine::UsageError wrong_usage(const std::string& what);
 
 // The whole program but the process: arguments without the program's name; messages go to `errors`. Never throws.
 int run_program(std::vector<std::string> arguments, std::ostream& errors);

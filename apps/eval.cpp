@@ -2,6 +2,7 @@
 #include "apps/evaluate.h"
 #include "apps/evaluation_record.h"
 #include "apps/loaded_run.h"
+#include "apps/option_checks.h"
 #include "engine/base/error.h"
 
 #include <CLI/CLI.hpp>
@@ -60,8 +61,8 @@ std::function<int()> add_eval(CLI::App& app) {
     app.add_option("--split", arguments->split, "train, valid or test")->check(CLI::IsMember({"train", "valid", "test"}));
     app.add_option("--protocol", arguments->protocol, "all: every token; paper: windows that do not fill all streams are dropped")
         ->check(CLI::IsMember({"all", "paper"}));
-    app.add_option("--memory", arguments->memory, "over eval.memory")->check(CLI::NonNegativeNumber);
-    app.add_option("--streams", arguments->streams, "over eval.streams")->check(CLI::PositiveNumber);
+    app.add_option("--memory", arguments->memory, "over eval.memory")->check(not_negative());
+    app.add_option("--streams", arguments->streams, "over eval.streams")->check(positive());
     app.add_flag("--json", arguments->as_json, "print one JSON document");
     return [arguments] { return run_eval(*arguments); };
 }

@@ -5,6 +5,7 @@
 #include "apps/generation.h"
 #include "apps/loaded_run.h"
 #include "apps/model_factory.h"
+#include "apps/option_checks.h"
 #include "apps/progress.h"
 #include "data/tokenizer.h"
 #include "engine/base/error.h"
@@ -109,12 +110,12 @@ std::function<int()> add_generate(CLI::App& app) {
     app.add_option_function<std::string>(
         "--prompt", [arguments](const std::string& text) { arguments->prompt = text, arguments->has_prompt = true; },
         "the text to go on from (default: stdin, or a line at a time on a terminal)");
-    app.add_option("--max-tokens", arguments->max_tokens, "tokens to write")->capture_default_str()->check(CLI::NonNegativeNumber);
+    app.add_option("--max-tokens", arguments->max_tokens, "tokens to write")->capture_default_str()->check(not_negative());
     app.add_option("--temperature", arguments->sampling.temperature, "0: always the likeliest")
         ->capture_default_str()
-        ->check(CLI::NonNegativeNumber);
-    app.add_option("--top-k", arguments->sampling.top_k, "among the k likeliest; 0: all")->check(CLI::NonNegativeNumber);
-    app.add_option("--top-p", arguments->sampling.top_p, "among the likeliest with this probability")->check(CLI::Range(0.0, 1.0));
+        ->check(not_negative());
+    app.add_option("--top-k", arguments->sampling.top_k, "among the k likeliest; 0: all")->check(not_negative());
+    app.add_option("--top-p", arguments->sampling.top_p, "among the likeliest with this probability")->check(between(0.0, 1.0));
     app.add_option("--seed", arguments->sampling.seed, "of the draws");
     app.add_flag("--show-experts", arguments->show_experts, "colour each token by its first expert");
     app.add_option("--layer", arguments->layer, "whose experts (default: the middle one that chooses)");

@@ -2,6 +2,7 @@
 #include "apps/command.h"
 #include "apps/inspection.h"
 #include "apps/model_factory.h"
+#include "apps/option_checks.h"
 #include "engine/base/error.h"
 #include "engine/io/atomic_file.h"
 
@@ -53,7 +54,7 @@ std::function<int()> add_inspect(CLI::App& app) {
         ->check(CLI::IsMember({"train", "valid", "test"}))
         ->capture_default_str();
     app.add_option("--tokens", arguments->tokens, "how many are read at least; 0: the whole split")
-        ->check(CLI::NonNegativeNumber)
+        ->check(not_negative())
         ->capture_default_str();
     app.add_option("--out", arguments->out, "a page of it, one HTML file");
     app.add_flag("--json", arguments->as_json, "print one JSON document");

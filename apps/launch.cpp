@@ -1,4 +1,5 @@
 #include "apps/command.h"
+#include "apps/option_checks.h"
 #include "apps/rank_process.h"
 #include "engine/base/error.h"
 #include "engine/comm/transport.h"
@@ -22,6 +23,7 @@ int run_launch(const LaunchArguments& arguments) {
         throw engine::UsageError(
             "[usage] launch starts trainings: expected `launch --ranks N -- train …`, or `-- bench comm …`; hint: moegrad train --help");
     }
+    if (words[0] == "train") check_train({words.begin() + 1, words.end()}, arguments.ranks);
     bool mpi = engine::mpi_is_built() && mpirun_is_here();
     engine::expect(mpi || arguments.over != "mpi", "launch",
                    "there is no MPI, in this program or on this machine; hint: tools/install ranks, then configure and build again, or "
@@ -34,7 +36,7 @@ int run_launch(const LaunchArguments& arguments) {
 
 std::function<int()> add_launch(CLI::App& app) {
     auto arguments = std::make_shared<LaunchArguments>();
-    app.add_option("--ranks", arguments->ranks, "ranks on this machine")->required()->check(CLI::Range(1, 1024));
+    app.add_option("--ranks", arguments->ranks, "ranks on this machine")->required()->check(between(1, 1024));
     app.add_option("--over", arguments->over, "how they speak: mpi or tcp (default: mpi where there is one)")
         ->check(CLI::IsMember({"mpi", "tcp"}));
     app.add_option("words", arguments->words, "after --: train or bench comm, and its options");

@@ -2,6 +2,7 @@
 
 #include "apps/checkpoint.h"
 #include "apps/model_factory.h"
+#include "apps/option_checks.h"
 #include "engine/base/error.h"
 #include "engine/io/atomic_file.h"
 #include "engine/io/safetensors.h"
@@ -33,7 +34,7 @@ std::int64_t latest_of(const RunFolder& folder) {
 void add_run_arguments(CLI::App& app, RunArguments& arguments) {
     app.add_option("RUN", arguments.run, "a run's folder")->required();
     app.add_option("--device", arguments.device, "cpu, simt, cuda or cuda:N (default: the run's)");
-    app.add_option("--threads", arguments.threads, "0: one a core")->check(CLI::NonNegativeNumber);
+    app.add_option("--threads", arguments.threads, "0: one a core")->check(not_negative());
 }
 
 LoadedRun::LoadedRun(const RunArguments& arguments)

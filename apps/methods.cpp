@@ -1,5 +1,6 @@
 // moegrad methods: the table of moe/methods, each row built at one width and counted.
 #include "apps/command.h"
+#include "apps/option_checks.h"
 #include "apps/text_table.h"
 #include "engine/base/error.h"
 #include "moe/methods/table.h"
@@ -113,7 +114,7 @@ int print_methods(const MethodsOptions& wanted) {
 std::function<int()> add_methods(CLI::App& app) {
     auto wanted = std::make_shared<MethodsOptions>();
     auto size = [&](const char* name, Size& to, const char* help) {
-        app.add_option(name, to, help)->check(CLI::Range(Size{1}, Size{1} << 20));
+        app.add_option(name, to, help)->check(between(Size{1}, Size{1} << 20));
     };
     size("--width", wanted->width, "channels C (512)");
     size("--hidden", wanted->hidden, "cells of a dense block F (4C)");

@@ -3,6 +3,7 @@
 #include "apps/byte_progress.h"
 #include "apps/command.h"
 #include "apps/model_factory.h"
+#include "apps/option_checks.h"
 #include "apps/plan_times.h"
 #include "apps/progress.h"
 #include "apps/sharing.h"
@@ -180,15 +181,15 @@ std::function<int()> add_plan(CLI::App& app) {
     app.add_option("--set", arguments->settings, "section.key=value, over the file")->allow_extra_args(false);
     app.add_option("--ranks", arguments->ranks, "over parallel.ranks; several, as 1,8,64: a table of their steps' times")
         ->delimiter(',')
-        ->check(CLI::Range(1, 1 << 20));
+        ->check(between(1, 1 << 20));
     TimeOptions& times = arguments->times;
     app.add_flag("--scaling", times.weak, "every rank keeps one rank's tokens, train.batch grows (default --ranks: 1,8,64,512,4096)");
     app.add_option("--comm", times.comm, "measured latencies and bandwidths: of bench comm --out");
-    app.add_option("--flops", times.flops, "FLOP/s that a rank sustains: its peak times MFU")->check(CLI::PositiveNumber);
-    app.add_option("--memory-bandwidth", times.memory_bandwidth, "bytes a second of a rank's memory")->check(CLI::PositiveNumber);
-    app.add_option("--ranks-per-node", times.ranks_per_node, "ranks of one machine (default: 8)")->check(CLI::Range(1, 4096));
+    app.add_option("--flops", times.flops, "FLOP/s that a rank sustains: its peak times MFU")->check(positive());
+    app.add_option("--memory-bandwidth", times.memory_bandwidth, "bytes a second of a rank's memory")->check(positive());
+    app.add_option("--ranks-per-node", times.ranks_per_node, "ranks of one machine (default: 8)")->check(between(1, 4096));
     app.add_option("--overlap", times.overlap, "part of computing beside which gradients travel (default: 0; at best 0.67)")
-        ->check(CLI::Range(0.0, 1.0));
+        ->check(between(0.0, 1.0));
     app.add_flag("--json", arguments->as_json, "print one JSON document");
     return [arguments] { return run_plan(*arguments); };
 }

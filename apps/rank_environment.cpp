@@ -52,7 +52,9 @@ std::optional<RankEnvironment> of_options(const RankOptions& options) {
     }
     if (!any) return {};
     if (*options.world < 1 || *options.world > kMostRanks || *options.rank < 0 || *options.rank >= *options.world) {
-        throw engine::UsageError(fmt::format("[usage] there is no rank {} of {}", *options.rank, *options.world));
+        throw engine::UsageError(
+            fmt::format("[usage] there is no such rank: got --rank {} of --world {}, expected --rank from 0 to one below --world",
+                        *options.rank, *options.world));
     }
     return RankEnvironment{.rank = *options.rank,
                            .size = *options.world,

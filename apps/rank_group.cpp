@@ -133,7 +133,7 @@ int RankGroup::guard(const std::function<int()>& body) {
     } catch (const Diverged&) {
         if (is_first()) throw;
         return kFailed;
-    } catch (const std::exception& error) {
+    } catch (const OthersError&) { return kFailed; } catch (const std::exception& error) {
         fmt::print(stderr, "moegrad: rank {}: {}\n", rank(), error.what());
         transport_->abandon(kFailed);
     }

@@ -61,7 +61,11 @@ std::string told_place(const engine::TcpMeeting& meeting) {
 }
 
 std::string first_slurm_host(const std::string& list) {
-    auto refuse_list = [&] { engine::fail("ranks", "Slurm's list of nodes has no first one: got {}", nn::option_text(list)); };
+    auto refuse_list = [&] {
+        engine::fail("ranks",
+                     "Slurm's list of nodes has no first one: got {}, expected like n1,n[2-5]; hint: --rank, --world and --init do without",
+                     nn::option_text(list));
+    };
     std::string host;
     std::string_view left = list;
     while (!left.empty() && left.front() != ',') {

@@ -4,6 +4,7 @@
 #include "apps/step_layout.h"
 #include "engine/base/error.h"
 #include "engine/comm/shares.h"
+#include "engine/kernels/strips.h"
 
 namespace apps {
 
@@ -31,8 +32,8 @@ void check_groups(const Config& config, const char* key, Size sharers, int ranks
 }
 
 // The largest number of ranks, at most `wanted`, that divides both.
-Size nearest(Size wanted, Size ranks, Size experts) {
-    while (ranks % wanted != 0 || experts % wanted != 0) --wanted;
+Size nearest(Size wanted, Size ranks, Size parts) {
+    while (ranks % wanted != 0 || parts % wanted != 0) --wanted;
     return wanted;
 }
 
@@ -57,13 +58,16 @@ void check_experts(const Config& config, nn::LanguageModel& model, int ranks) {
 void check_tables(const Config& config, nn::LanguageModel& model, int ranks) {
     Size sharers = config.parallel.table_shards;
     if (sharers == 1) return;
-    expect(sharers == 2 || sharers == 4 || sharers == 8, "config", "parallel.table_shards must be 1, 2, 4 or 8: got {}", sharers);
+    expect(sharers == 2 || sharers == 4 || sharers == 8, "config",
+           "parallel.table_shards is no number of parts: got {}, expected 1, 2, 4 or 8", sharers);
     Parameters parameters = parameters_of(model, nn::Split::by_column);
     expect(!parameters.empty(), "config",
            "parallel.table_shards divides the columns of tables that product keys choose from, and {} has none: got "
            "parallel.table_shards = {}, expected 1; hint: leave it out",
            method_name(config), sharers);
-    expect(ranks % sharers == 0, "config", "parallel.table_shards must divide the ranks: got {} for {} ranks", sharers, ranks);
+    expect(ranks % sharers == 0, "config",
+           "parallel.table_shards must divide the ranks: got {} for {} ranks; hint: set parallel.table_shards to {}", sharers, ranks,
+           nearest(sharers, ranks, engine::kernels::kStrips));
     for (const nn::Parameter* parameter : parameters) nn::check_columns(*parameter, static_cast<int>(sharers));
     check_groups(config, "table_shards", sharers, ranks);
 }

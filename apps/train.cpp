@@ -1,5 +1,6 @@
 #include "apps/command.h"
 #include "apps/model_factory.h"
+#include "apps/option_checks.h"
 #include "apps/plan.h"
 #include "apps/rank_group.h"
 #include "apps/rank_options.h"
@@ -8,6 +9,7 @@
 #include "engine/base/error.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 #include <memory>
 
@@ -50,16 +52,21 @@ double parse_duration(const std::string& text) {
 void set_ranks(Config& config, const RankEnvironment& environment) {
     if (environment.size == 1) return;
     engine::expect(config.parallel.ranks == 1 || config.parallel.ranks == environment.size, "ranks",
-                   "parallel.ranks is {}, but {} started {}; hint: leave parallel.ranks to the launcher", config.parallel.ranks,
-                   environment.launcher, environment.size);
+                   "parallel.ranks is not what {} started: got {}, expected {}; hint: leave parallel.ranks to the launcher",
+                   environment.launcher, config.parallel.ranks, environment.size);
     config.parallel.ranks = environment.size;
 }
 
-int run_train(const TrainArguments& arguments) {
+Config config_of(const TrainArguments& arguments, const RankEnvironment& environment) {
     Config config = load_config(arguments.config);
     for (const std::string& setting : arguments.settings) set_config(config, setting);
-    RankEnvironment environment = rank_environment(arguments.rank);
     set_ranks(config, environment);
+    return config;
+}
+
+int run_train(const TrainArguments& arguments) {
+    RankEnvironment environment = rank_environment(arguments.rank);
+    Config config = config_of(arguments, environment);
     if (arguments.print_config) {
         std::cout << config_text(config) << std::flush;
         return kDone;
@@ -86,23 +93,43 @@ int run_train(const TrainArguments& arguments) {
     return group ? group->guard(train) : train();
 }
 
-}  // namespace
-
-std::function<int()> add_train(CLI::App& app) {
-    auto arguments = std::make_shared<TrainArguments>();
+void add_options(CLI::App& app, TrainArguments* arguments) {
     app.add_option("-c,--config", arguments->config, "the run's TOML file")->required();
     app.add_option("--set", arguments->settings, "section.key=value, over the file")->allow_extra_args(false);
     app.add_option("--out", arguments->out, "the run's folder; one that holds a run goes on (default: runs/<the file's stem>)");
     app.add_flag("--dry-run", arguments->dry_run, "check everything and print the plan");
     app.add_flag("--print-config", arguments->print_config, "print the effective configuration");
-    app.add_option("--stop-at", arguments->stop_at, "save at this step and exit with 75")->check(CLI::NonNegativeNumber);
+    app.add_option("--stop-at", arguments->stop_at, "save at this step and exit with 75")->check(not_negative());
     app.add_option("--time-limit", arguments->time_limit, "save after this time and exit with 75: 2h, 30m, 90s");
     app.add_option("--init-from", arguments->init_from, "take weights by name from this run");
     app.add_option("--check-ranks", arguments->check_ranks, "compare a hash of the ranks' weights every so many steps (default: never)")
-        ->check(CLI::PositiveNumber);
+        ->check(positive());
     add_rank_options(app, arguments->rank, arguments->rank_timeout);
     app.footer("Keys of the configuration:\n" + config_help());
+}
+
+}  // namespace
+
+std::function<int()> add_train(CLI::App& app) {
+    auto arguments = std::make_shared<TrainArguments>();
+    add_options(app, arguments.get());
     return [arguments] { return run_train(*arguments); };
+}
+
+void check_train(std::vector<std::string> words, int ranks) {
+    TrainArguments arguments;
+    CLI::App app;
+    add_options(app, &arguments);
+    std::reverse(words.begin(), words.end());
+    try {
+        app.parse(words);
+    } catch (const CLI::Success&) { return; } catch (const CLI::ParseError& error) {
+        throw wrong_usage(error.what());
+    }
+    Config config = config_of(arguments, {.size = ranks, .local_rank = {}, .launcher = "launch", .meeting = {}, .hint = {}});
+    if (arguments.print_config) return;
+    check_trainable(config);
+    make_plan(config, vocab_of(config, data::TokenStore(config.data.path, data::Verify::sizes).vocab()));
 }
 
 }  // namespace apps

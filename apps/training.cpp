@@ -70,7 +70,10 @@ Outcome train_in(const RunFolder& folder, const Config& config, const data::Toke
     bool done = false;
     auto prepare = [&] {
         check_resumable(config, folder);
-        fs::create_directories(folder.path());
+        std::error_code bad;
+        fs::create_directories(folder.path(), bad);
+        expect(!bad, "train", "cannot make the run's folder: got {}: {}; hint: --out FOLDER, one that can be written",
+               folder.path().string(), bad.message());
         lock.emplace(folder.path());
         std::optional<std::int64_t> latest = folder.latest();
         done = latest && *latest >= *config.train.steps;
@@ -84,7 +87,9 @@ Outcome train_in(const RunFolder& folder, const Config& config, const data::Toke
     if (group == nullptr) {
         prepare();
     } else {
-        group->agree(rank_topics(config, store));
+        group->agree(rank_topics(config, store,
+                                 fmt::format("--out {}, --init-from {}, --check-ranks {}", fs::absolute(folder.path()).string(),
+                                             init_from ? init_from->string() : "none", rules.check_ranks)));
         group->first_does(prepare);
         std::optional<std::int64_t> latest = folder.latest();
         group->agree({{"checkpoint", fmt::format("step {} in {}", latest.value_or(0), fs::absolute(folder.path()).string())}});

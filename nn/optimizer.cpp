@@ -23,7 +23,8 @@ double factor_of(const std::string& part, const std::map<std::string, double>& f
 }
 
 void expect_parts(const ParameterStore& store, const std::map<std::string, double>& factors, const char* key) {
-    for (const auto& [part, factor] : factors) {
+    for (const auto& each : factors) {
+        const std::string& part = each.first;
         bool known = std::ranges::any_of(store.places(), [&](const auto& place) { return place.parameter->part == part; });
         expect(known, "train", "no parameter belongs to the part named in {}: got \"{}\"; hint: remove train.{}.{}", key, part, key, part);
     }

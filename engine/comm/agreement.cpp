@@ -1,6 +1,5 @@
 #include "engine/comm/agreement.h"
 
-#include "engine/base/error.h"
 #include "engine/tensor/transfer.h"
 
 #include <algorithm>
@@ -55,7 +54,7 @@ void agreed(Exec& exec, const std::function<void()>& action) {
     std::vector<std::string> texts = texts_of_ranks(*exec.communicator, own ? message_of(own).substr(0, kLongest) : "");
     if (own) std::rethrow_exception(own);
     for (std::size_t rank = 0; rank < texts.size(); ++rank) {
-        if (!texts[rank].empty()) throw Error(fmt::format("{} (rank {})", texts[rank], rank));
+        if (!texts[rank].empty()) throw OthersError(fmt::format("{} (rank {})", texts[rank], rank));
     }
 }
 

@@ -55,7 +55,10 @@ MeetingFile write_meeting(const std::filesystem::path& folder, int port) {
     MeetingFile own{.addresses = own_addresses(), .port = port, .token = random_token(), .folder = folder.string()};
     std::string text = fmt::format("{} {} {}", kFirstWord, port, own.token);
     for (const std::string& address : own.addresses) text += " " + address;
-    std::filesystem::create_directories(folder);
+    std::error_code bad;
+    std::filesystem::create_directories(folder, bad);
+    expect(!bad, "ranks", "cannot make the folder to meet in: got {}: {}; hint: --init file://FOLDER, one that all ranks see and may write",
+           folder.string(), bad.message());
     std::filesystem::remove(folder / (std::string(kName) + std::string(io::kPartial)));  // of a start that was killed: its mode would stay
     mode_t before = umask(077);
     try {

@@ -89,7 +89,9 @@ class Meeting {
   private:
     Socket& link(int rank) { return links_[static_cast<std::size_t>(rank)]; }
     std::string where() const {
-        return meeting_.folder.empty() ? fmt::format("{}:{}", meeting_.host, meeting_.port) : meeting_.folder.string();
+        if (!meeting_.folder.empty()) return meeting_.folder.string();
+        bool six = meeting_.host.find(':') != std::string::npos;
+        return fmt::format("{}{}{}:{}", six ? "[" : "", meeting_.host, six ? "]" : "", meeting_.port);
     }
 
     void be_called() {
@@ -139,7 +141,7 @@ class Meeting {
     }
     // Again and again: rank 0 may start last, or a file may be of an earlier start.
     void call_first() {
-        std::string why = "nobody was there";
+        std::string why = "nobody was there", refusal;
         do {
             MeetingFile place{.addresses = {address_of_host()}, .port = meeting_.port, .token = meeting_.token, .folder = {}};
             if (!meeting_.folder.empty()) place = read_meeting(meeting_.folder);
@@ -152,12 +154,16 @@ class Meeting {
                 if (!door_.is_open()) door_ = listen_at(door_address(dialled.socket), 0);
                 why = greet(dialled.socket, end_.within(meeting_.folder.empty() ? 10 : 1));
                 if (!why.empty() && meeting_.folder.empty() && why != kSilent) fail("ranks", "rank 0 at {} says: {}", where(), why);
-                if (!why.empty()) continue;
+                if (!why.empty()) {
+                    if (why != kSilent) refusal = why;
+                    continue;
+                }
                 link(0) = std::move(dialled.socket);
                 return;
             }
             usleep(50'000);
         } while (!end_.is_over());
+        if (!refusal.empty()) why = fmt::format("a rank 0 that was there said: {}", refusal);
         fail("ranks", "rank {} did not meet rank 0 at {} in {} s: {}; hint: is rank 0 started, and is this its place?", meeting_.rank,
              where(), meeting_.seconds, why);
     }
@@ -229,7 +235,9 @@ class Meeting {
         Socket link = std::move(caller.link);
         const Hello& hello = caller.hello;
         if (!is_ours(hello)) {
-            if (hello.magic == kMagic) send_all(link, bytes_of(answer_of("the job's token is another one")), Deadline(0.1));
+            if (hello.magic == kMagic)
+                send_all(link, bytes_of(answer_of("the job's token is another one; hint: the same MOEGRAD_JOB_TOKEN for all")),
+                         Deadline(0.1));
             return false;
         }
         std::string wrong;
@@ -266,7 +274,7 @@ class Meeting {
         for (int r = from; r < meeting_.size; ++r) {
             if (!link(r).is_open()) names += fmt::format("{}{}", names.empty() ? "" : ", ", r);
         }
-        std::string others = strangers > 0 ? fmt::format("; {} callers of another job were turned away", strangers) : "";
+        std::string others = strangers > 0 ? fmt::format("; turned away, as of another job: {} callers", strangers) : "";
         fail("ranks", "of {} ranks these had not come to rank {} after {} s: {}{}; hint: were all started, for the same place and job?",
              meeting_.size, meeting_.rank, meeting_.seconds, names, others);
     }

@@ -147,3 +147,21 @@ TEST_CASE("signals to launch end all ranks with everything saved and code 75") {
         }
     }
 }
+
+TEST_CASE("what every launched rank would refuse is told once, and no rank is started") {
+    SmallRuns runs;
+    for (const std::string& over : ways_to_launch()) {
+        for (auto [settings, code, error] :
+             {std::tuple<Arguments, int, const char*>{
+                  {"train.micro_batch=8"}, 1, "[config] there must be a micro-shard for each rank: got 1 micro-shards and 2 ranks; hint: "},
+              {{"parallel.ranks=4"}, 1, "[ranks] parallel.ranks is not what launch started: got 4, expected 2; hint: "},
+              {{"data.path=nowhere"}, 1, "[store] there is no folder nowhere; hint: "},
+              {{"--no-such-option"}, 2, "[usage] The following argument was not expected: --no-such-option; hint: "}}) {
+            ProgramResult result = RunningProgram(on_ranks(2, runs.train("refused", settings), over)).wait();
+            CHECK(result.code == code);
+            CHECK_MESSAGE(result.errors.starts_with(std::string("moegrad: ") + error), result.errors);
+            CHECK_MESSAGE(result.errors.find('\n') == result.errors.size() - 1, result.errors);
+        }
+    }
+    CHECK_FALSE(std::filesystem::exists(runs / "refused"));
+}

@@ -91,7 +91,7 @@ TEST_CASE("a missing rank, a port that is taken and a wrong token end in one lin
     CHECK_MESSAGE(says(results[0], "Address already in use: this is rank 0"), results[0].errors);
     results = run_all({{with(train, at(init, 0, 2)), {"MOEGRAD_JOB_TOKEN=a"}}, {with(train, at(init, 1, 2)), {"MOEGRAD_JOB_TOKEN=b"}}});
     check_ends(results, 1);
-    CHECK_MESSAGE(says(results[0], "1 callers of another job were turned away"), results[0].errors);
+    CHECK_MESSAGE(says(results[0], "turned away, as of another job: 1 callers"), results[0].errors);
     CHECK_MESSAGE(says(results[1], "the job's token is another one"), results[1].errors);
     engine::write_meeting(runs / "meet", taken.port());  // of an earlier start
     results = run_all({{with(train, at("file://" + (runs / "meet").string(), 1, 2)), {}}});
@@ -107,17 +107,32 @@ TEST_CASE("a place that is half told or contradicts a launcher's is refused befo
     std::vector<ProgramResult> results = run_all({{with(train, {"--rank", "0"}), {}},
                                                   {with(train, {"--rank", "0", "--world", "2"}), {}},
                                                   {with(train, {"--rank", "2", "--world", "2", "--init", "tcp://h:1"}), {}},
-                                                  {with(train, {"--rank", "0", "--world", "2", "--init", "h:1"}), {}}});
+                                                  {with(train, {"--rank", "0", "--world", "2", "--init", "h:1"}), {}},
+                                                  {with(train, {"--rank", "-1", "--world", "2", "--init", "tcp://h:1"}), {}}});
     check_ends(results, 2);
+    CHECK_MESSAGE(says(results[2], "there is no such rank: got --rank 2 of --world 2"), results[2].errors);
+    CHECK_MESSAGE(says(results[4], "--rank: got -1, expected a number of at least 0"), results[4].errors);
+    results = run_all({{with(train, at("file://" + (runs / "run.toml").string(), 0, 2)), {}}});
+    check_ends(results, 1);
+    CHECK_MESSAGE(says(results[0], "[ranks] cannot make the folder to meet in: got "), results[0].errors);
     results = run_all({{with(train, at("tcp://127.0.0.1:2000", 0, 2)), {"RANK=1", "WORLD_SIZE=2"}}, {train, {"RANK=1", "WORLD_SIZE=2"}}});
     check_ends(results, 1);
     CHECK_MESSAGE(says(results[0], "--rank says rank 0 of 2, torchrun says rank 1 of 2"), results[0].errors);
     CHECK_MESSAGE(says(results[1], "hint: MASTER_ADDR and MASTER_PORT say where rank 0 listens"), results[1].errors);
 }
 
-TEST_CASE("ranks of different configurations that meet over TCP do not begin") {
+TEST_CASE("ranks of different configurations or options that meet over TCP do not begin, and leave nothing") {
     SmallRuns runs;
     std::string init = "tcp://127.0.0.1:" + free_port();
+    const std::vector<Started> other{{with(runs.train("run", {"--check-ranks=2", "--rank-timeout=20"}), at(init, 1, 2)), {}},
+                                     {with(runs.train("elsewhere", {"--rank-timeout=20"}), at(init, 1, 2)), {}}};
+    for (const Started& second : other) {
+        std::vector<ProgramResult> told = run_all({{with(runs.train("run", {"--rank-timeout=20"}), at(init, 0, 2)), {}}, second});
+        check_ends(told, 1);
+        CHECK_MESSAGE(says(told[0], "[ranks] ranks differ in their options: rank 0 has --out "), told[0].errors);
+        CHECK(told[1].errors.empty());
+        CHECK_FALSE(std::filesystem::exists(runs / "run"));
+    }
     std::vector<ProgramResult> results = run_all({{with(runs.train("run", {"--rank-timeout=20"}), at(init, 0, 2)), {}},
                                                   {with(runs.train("run", {"train.lr=0.02", "--rank-timeout=20"}), at(init, 1, 2)), {}}});
     check_ends(results, 1);

@@ -97,8 +97,8 @@ TEST_CASE("tables that ranks cannot share are refused in one line, before the fi
         CHECK(result.code == 1);
         CHECK_MESSAGE(result.errors.find(message) != std::string::npos, result.errors);
     };
-    refused(layout(3, 3, 0), "parallel.table_shards must be 1, 2, 4 or 8: got 3");
-    refused(layout(3, 2, 0), "parallel.table_shards must divide the ranks: got 2 for 3 ranks");
+    refused(layout(3, 3, 0), "parallel.table_shards is no number of parts: got 3, expected 1, 2, 4 or 8");
+    refused(layout(3, 2, 0), "parallel.table_shards must divide the ranks: got 2 for 3 ranks; hint: set parallel.table_shards to 1");
     refused(layout(2, 2, 0, {"model.channels=70"}),
             "2 ranks cannot share the columns of blocks.0.ffn.values: got 70, expected a multiple of 32; hint: the nearest model.channels "
             "is 64");
