@@ -22,9 +22,14 @@ Size threads_of(const Config& config, const RankGroup* group) {
     return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / group->local_size());
 }
 
+// A line each, of the command's options.
+std::string shared_options(const RunFolder& folder, const StopRules& rules, const std::optional<fs::path>& init_from) {
+    return fmt::format("--out {}\n--init-from {}\n--check-ranks {}", fs::absolute(folder.path()).string(),
+                       init_from ? init_from->string() : "none", rules.check_ranks);
+}
+
 Outcome train_all_ranks(const RunFolder& folder, const Config& config, const data::TokenStore& store, const StopRules& rules,
-                        const std::optional<fs::path>& init_from, RankGroup* group) {
-    Runtime runtime(group != nullptr ? group->device_of(config.train.device) : config.train.device, threads_of(config, group));
+                        const std::optional<fs::path>& init_from, const Runtime& runtime, RankGroup* group) {
     Outcome outcome = Outcome::finished;
     auto train = [&](engine::Communicator* communicator) {
         engine::Exec exec = runtime.exec(communicator);
@@ -66,6 +71,9 @@ void check_resumable(const Config& config, const RunFolder& folder) {
 
 Outcome train_in(const RunFolder& folder, const Config& config, const data::TokenStore& store, const Plan& plan, const StopRules& rules,
                  const std::optional<fs::path>& init_from, RankGroup* group) {
+    if (group != nullptr) group->agree(rank_topics(config, store, shared_options(folder, rules, init_from)));
+    // Before anything is made: the device may not be here.
+    Runtime runtime(group != nullptr ? group->device_of(config.train.device) : config.train.device, threads_of(config, group));
     std::optional<FolderLock> lock;
     bool done = false;
     auto prepare = [&] {
@@ -87,15 +95,12 @@ Outcome train_in(const RunFolder& folder, const Config& config, const data::Toke
     if (group == nullptr) {
         prepare();
     } else {
-        group->agree(rank_topics(config, store,
-                                 fmt::format("--out {}, --init-from {}, --check-ranks {}", fs::absolute(folder.path()).string(),
-                                             init_from ? init_from->string() : "none", rules.check_ranks)));
         group->first_does(prepare);
         std::optional<std::int64_t> latest = folder.latest();
         group->agree({{"checkpoint", fmt::format("step {} in {}", latest.value_or(0), fs::absolute(folder.path()).string())}});
         done = group->communicator().any(done);
     }
-    return done ? Outcome::finished : train_all_ranks(folder, config, store, rules, init_from, group);
+    return done ? Outcome::finished : train_all_ranks(folder, config, store, rules, init_from, runtime, group);
 }
 
 }  // namespace apps

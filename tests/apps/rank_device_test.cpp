@@ -28,7 +28,7 @@ TEST_CASE("more ranks than a machine has GPUs are refused with both numbers") {
     CHECK_THROWS_AS(apps::device_of_rank("cuda", {.rank = 4, .count = 2, .gpus = 4}), engine::Error);
 }
 
-TEST_CASE("ranks without a GPU or without NCCL are told so once") {
+TEST_CASE("ranks without a GPU or without NCCL are told so once, and leave nothing") {
     SmallRuns runs;
     auto once = [](const ProgramResult& result, const std::string& words) {
         CHECK(result.code == 1);
@@ -47,4 +47,5 @@ TEST_CASE("ranks without a GPU or without NCCL are told so once") {
                  .wait(),
              "[nccl] GPU ranks speak NCCL, which cannot be opened: libno-such-nccl.so");
     }
+    for (const char* run : {"no-gpu", "no-nccl"}) CHECK_FALSE(std::filesystem::exists(runs / run));
 }

@@ -129,7 +129,7 @@ TEST_CASE("ranks of different configurations or options that meet over TCP do no
     for (const Started& second : other) {
         std::vector<ProgramResult> told = run_all({{with(runs.train("run", {"--rank-timeout=20"}), at(init, 0, 2)), {}}, second});
         check_ends(told, 1);
-        CHECK_MESSAGE(says(told[0], "[ranks] ranks differ in their options: rank 0 has --out "), told[0].errors);
+        CHECK_MESSAGE(says(told[0], "[ranks] ranks differ in their options: rank 0 has --"), told[0].errors);
         CHECK(told[1].errors.empty());
         CHECK_FALSE(std::filesystem::exists(runs / "run"));
     }
