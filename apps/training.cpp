@@ -78,6 +78,7 @@ Outcome train_in(const RunFolder& folder, const Config& config, const data::Toke
     bool done = false;
     auto prepare = [&] {
         check_resumable(config, folder);
+        if (init_from && !folder.holds_run()) checkpoint_of(*init_from);
         std::error_code bad;
         fs::create_directories(folder.path(), bad);
         expect(!bad, "train", "cannot make the run's folder: got {}: {}; hint: --out FOLDER, one that can be written",

@@ -92,15 +92,21 @@ TrainingRun::TrainingRun(const Config& config, const RunFolder& folder, const da
     progress_ = std::make_unique<Progress>(folder.name(), *config.train.steps);
 }
 
+fs::path checkpoint_of(const fs::path& init_from) {
+    RunFolder other(init_from);
+    std::optional<std::int64_t> step = other.latest();
+    expect(step.has_value(), "train", "--init-from names no run with a checkpoint: got {}; hint: the folder of a run that has saved",
+           init_from.string());
+    return other.checkpoint(*step);
+}
+
 void TrainingRun::start(const std::optional<fs::path>& init_from) {
     state_.schedule_steps = config_.train.schedule_steps.value_or(std::max<Size>(1, *config_.train.steps - config_.train.warmup));
     state_.data = fingerprint(data_);
     if (!init_from) return;
-    RunFolder other(*init_from);
-    std::optional<std::int64_t> step = other.latest();
-    expect(step.has_value(), "train", "--init-from names no run with a checkpoint: {}", init_from->string());
-    read_state(exec_, other.checkpoint(*step));
-    std::string taken = load_matching_weights(exec_, other.checkpoint(*step), *parameters_);
+    fs::path other = checkpoint_of(*init_from);
+    read_state(exec_, other);
+    std::string taken = load_matching_weights(exec_, other, *parameters_);
     if (is_first()) fmt::print(stderr, "{}\n", taken);
 }
 

@@ -26,6 +26,9 @@ struct StopRules {
     std::int64_t check_ranks = 0;         // every so many steps the ranks compare their weights; 0: never
 };
 
+// The latest checkpoint of a run whose weights another one takes; throws where there is none.
+fs::path checkpoint_of(const fs::path& init_from);
+
 enum class Outcome { finished, stopped };
 
 // The loss is no number any more; going on would not mend it.
