@@ -39,7 +39,7 @@ StepWork work_of(const Plan& plan, const Config& config, int ranks) {
     return {.flops = 3 * plan.flops_per_token.forward * static_cast<double>(plan.tokens_per_rank),
             .sum_bytes = bytes(plan.communication_bytes, "gradients") * n / (2 * others),
             .gather_bytes = bytes(plan.communication_bytes, "gathers") * n / others,
-            .sum_calls = bytes(plan.communication_calls, "gradients"),
+            .sum_calls = bytes(plan.communication_calls, "gradients") / 2,
             .gather_calls = bytes(plan.communication_calls, "gathers"),
             .exchange_bytes = bytes(plan.communication_bytes, "exchanges"),
             .exchange_calls = bytes(plan.communication_calls, "exchanges"),

@@ -190,10 +190,12 @@ void ParameterStore::begin_pass() {
 
 void ParameterStore::end_pass(Exec& exec) {
     for (const auto* places : {&places_, &uses_}) {
-        for (const Place& place : *places) {
-            if (!place.parameter->var.has_grad()) fill_zero(exec, view(pass_gradient_, place));
-        }
+        for (const Place& place : *places) end_gradient(exec, place);
     }
+}
+
+void ParameterStore::end_gradient(Exec& exec, const Place& place) const {
+    if (!place.parameter->var.has_grad()) fill_zero(exec, view(pass_gradient_, place));
 }
 
 const ParameterStore::Place& ParameterStore::owner_of(const Place& use) const {

@@ -92,6 +92,7 @@ class ParameterStore {
     // Forgets all gradients, before a pass; and writes zeros where the pass left none, after it.
     void begin_pass();
     void end_pass(engine::Exec& exec);
+    void end_gradient(engine::Exec& exec, const Place& place) const;
     // After the ranks' sum: every further use's gradient joins its owner's.
     void add_uses(engine::Exec& exec);
     // New master values were written: refreshes the compute copy, the other ranks' parts too.

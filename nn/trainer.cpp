@@ -1,7 +1,6 @@
 #include "nn/trainer.h"
 
 #include "engine/base/visit.h"
-#include "engine/comm/rank_subset.h"
 #include "engine/comm/shares.h"
 #include "engine/kernels/elementwise.h"
 #include "engine/ops/cross_entropy.h"
@@ -30,8 +29,7 @@ Trainer::Trainer(Exec& exec, LanguageModel& model, ParameterStore& store, const 
       store_(store),
       optimizer_(exec, store, options),
       accumulate_(accumulate),
-      reduction_(reduction),
-      needed_(optimizer_.needed_gradients(store)) {
+      sums_(exec, store, reduction, optimizer_.needed_gradients(store)) {
     if (accumulate > 1) accumulated_ = zeros(exec, {store.flat_elements()}, store.gradient().dtype());
 }
 
@@ -50,11 +48,11 @@ std::vector<LayerReport> Trainer::pass(const Tensor& ids_BT, const Tensor& targe
     Tensor targets_N = targets_BT.reshaped({targets_BT.shape().elements()});
     Tensor shard_sums = ops::cross_entropy(tape, result.logits_NV, targets_N, 1.0 / static_cast<double>(step_tokens));
     result.logits_NV = Var();
-    tape.backward();
-    store_.end_pass(exec_);
+    sums_.begin();
+    tape.backward([&](std::span<const Var> complete) { sums_.after_node(complete); });
+    sums_.finish();
 
     if (exec_.communicator != nullptr) {
-        sum_over_ranks();
         Size own = shard_sums.shape().elements(), count = rows_of_pass(exec_, own);
         Tensor all(exec_, {count}, shard_sums.dtype());
         gather_shares(exec_, all.reshaped({count, 1}), shard_sums.reshaped({own, 1}));
@@ -73,26 +71,6 @@ std::vector<LayerReport> Trainer::pass(const Tensor& ids_BT, const Tensor& targe
     ++passes_;
     for (const LayerReport& layer : result.layers) balance_.insert(balance_.end(), layer.losses.begin(), layer.losses.end());
     return std::move(result.layers);
-}
-
-// What all hold is summed over all ranks, for each rank what it needs where the optimizer's state is cut; what ranks share, over those that
-// hold the same of it: a group's sum is a subtree's.
-void Trainer::sum_over_ranks() {
-    Communicator& all = *exec_.communicator;
-    bool in_parts = reduction_ == Reduction::exact && store_.ranks_of_cut() > 1;
-    if (in_parts) all.tree_sum_parts(exec_, store_.pass_gradient(), needed_);
-    for (const ParameterStore::Segment& segment : store_.segments()) {
-        if (in_parts && segment.sharers == 1) continue;
-        Tensor sum = store_.pass_gradient().view_at(segment.range.first, {segment.range.elements}, segment.range.elements);
-        RankSubset replicas(all, replicas_of(all.rank(), all.size(), segment.sharers));
-        Exec exec = exec_;
-        if (segment.sharers > 1) exec.communicator = &replicas;
-        if (reduction_ == Reduction::exact) {
-            exec.communicator->tree_sum(exec, sum);
-        } else {
-            exec.communicator->plain_sum(exec, sum);
-        }
-    }
 }
 
 void Trainer::finish() {

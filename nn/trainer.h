@@ -1,4 +1,5 @@
 #pragma once
+#include "nn/gradient_sums.h"
 #include "nn/language_model.h"
 #include "nn/optimizer.h"
 #include "nn/parameter_store.h"
@@ -15,10 +16,6 @@ struct StepReport {
     double gradient_norm = 0;               // before clipping
     std::map<std::string, double> balance;  // unweighted, summed over layers, mean over passes
 };
-
-// How the ranks' gradients become one: along the aligned tree, the same bits for any number of ranks; or in the communicator's fastest
-// order.
-enum class Reduction { exact, fast };
 
 // One training step (PROGRAMS, "A step"): accumulate passes of forward, backward and reduction, then clip and update.
 // A rank calls begin, pass × accumulate, finish; every rank the same.
@@ -37,15 +34,12 @@ class Trainer {
     StepReport read();
 
   private:
-    void sum_over_ranks();
-
     engine::Exec& exec_;
     LanguageModel& model_;
     ParameterStore& store_;
     Optimizer optimizer_;
     int accumulate_;
-    Reduction reduction_;
-    std::vector<std::vector<ParameterStore::Range>> needed_;  // of pass_gradient(), by each rank of a cut
+    GradientSums sums_;
     int passes_ = 0;
     Tensor accumulated_;
     std::vector<Tensor> pass_losses_;  // (shards of the pass) each

@@ -1,7 +1,10 @@
 #pragma once
 #include "engine/autograd/node.h"
 
+#include <functional>
 #include <memory>
+#include <span>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -18,7 +21,9 @@ class Tape {
     Exec& exec() const { return exec_; }
     // Dropout and its like are active; independent of recording.
     bool training() const { return training_; }
-    bool records(std::initializer_list<Var> inputs) const;
+    // Whether gradients are wanted of any of them: then the op records a node. An op names all inputs that its node gives gradients to: the
+    // first node that a parameter is named for is the last one to give it a share.
+    bool records(std::initializer_list<Var> inputs);
 
     // Appends the node that `make` builds, if gradients are wanted: the result's needs_grad must say so.
     template <class N>
@@ -26,14 +31,25 @@ class Tape {
         nodes_.push_back(std::make_unique<N>(std::move(node)));
     }
     std::size_t size() const { return nodes_.size(); }
+    // Told after every node which parameters' gradients are complete, whether any share reached them or none. In an order that follows
+    // from the tape's alone.
+    using AfterNode = std::function<void(std::span<const Var> complete)>;
     // Runs all nodes backwards. The caller has put gradients on the results that count (Var::give_grad).
-    void backward();
+    void backward(const AfterNode& after_node = {});
 
   private:
+    struct FirstUse {
+        std::size_t node;
+        Var parameter;
+    };
+    std::vector<Var> close_complete();
+
     Exec& exec_;
     bool recording_;
     bool training_;
     std::vector<std::unique_ptr<Node>> nodes_;
+    std::vector<FirstUse> first_uses_;  // by node
+    std::unordered_set<const void*> seen_;
 };
 
 }  // namespace engine

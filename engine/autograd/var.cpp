@@ -29,6 +29,8 @@ const Tensor& Var::grad() const {
 
 GradSlot Var::grad_slot(const Exec& exec) const {
     State& state = *state_;
+    expect(!state.grad_closed, "var",
+           "a share of a gradient that was taken as complete: its op must name all inputs that it gives gradients to (Tape::records)");
     bool add = state.grad_written;
     state.grad_written = true;
     if (state.fixed_grad) return {state.grad, add};
@@ -55,7 +57,7 @@ void Var::give_grad(Exec& exec, const Tensor& share) const {
 }
 
 void Var::forget_grad() const {
-    state_->grad_written = false;
+    state_->grad_written = state_->grad_closed = false;
     if (!state_->fixed_grad) state_->grad = Tensor();
 }
 

@@ -34,6 +34,11 @@ class Var {
     // One more share, which the caller no longer changes: kept without a copy where it is the first.
     void give_grad(Exec& exec, const Tensor& share) const;
     void forget_grad() const;
+    // No share comes any more until forget_grad or expect_grad: one that does is an error.
+    void close_grad() const { state_->grad_closed = true; }
+    void expect_grad() const { state_->grad_closed = false; }
+    // Copies have the same, other values have others.
+    const void* identity() const { return state_.get(); }
 
   private:
     struct State {
@@ -42,6 +47,7 @@ class Var {
         bool needs_grad = false;
         bool fixed_grad = false;
         bool grad_written = false;
+        bool grad_closed = false;
     };
     std::shared_ptr<State> state_;
 };

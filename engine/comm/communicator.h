@@ -2,6 +2,7 @@
 #include "engine/tensor/tensor.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string_view>
@@ -31,18 +32,31 @@ class Communicator {
     // rows and columns. `collective` names the call in errors.
     virtual void exchange(Exec& exec, std::string_view collective, const std::vector<Tensor>& sends,
                           const std::vector<Tensor>& receives) = 0;
+    // An exchange that goes on beside other work: what it sends must not change, and what it receives means nothing, before its end. Others
+    // may be made and begun in between, in the same order on every rank. By default it is made at once.
+    using Ticket = std::uint64_t;
+    virtual Ticket begin_exchange(Exec& exec, std::string_view collective, const std::vector<Tensor>& sends,
+                                  const std::vector<Tensor>& receives) {
+        exchange(exec, collective, sends, receives);
+        return 0;
+    }
+    // Each once.
+    virtual void end_exchange(Exec&, Ticket) {}
+    // Moves what can be moved without waiting.
+    virtual void advance() {}
+    // Where what is begun can go on beside exec.stream's work; null: in exec.stream, or on the host.
+    virtual void* side_stream() const { return nullptr; }
     // Rank r's `part` becomes rows [r·rows(part), (r+1)·rows(part)) of `whole` on every rank, bit for bit. `part` may be those
     // rows of this rank's `whole` themselves.
     virtual void all_gather(Exec& exec, const Tensor& whole, const Tensor& part);
     // Each rank holds the root of its subtree of micro-shards; afterwards all hold the root of the whole aligned tree, in the same bits
     // whatever the number of ranks (PROGRAMS, "A step"; shares.h).
     virtual void tree_sum(Exec& exec, const Tensor& sum);
-    // tree_sum of which rank r gets the elements parts[r] alone: the others of its own keep no meaning. Parts may overlap; as many for
-    // every rank, some of them empty. sum (n) without padding
-    virtual void tree_sum_parts(Exec& exec, const Tensor& sum, const std::vector<std::vector<Range>>& parts);
     // A sum over ranks in whatever order is fastest, the same on all of them; another number of ranks gives other bits
     // (parallel.reduction = "fast").
     virtual void plain_sum(Exec& exec, const Tensor& sum) { tree_sum(exec, sum); }
+    // It is another sum than tree_sum.
+    virtual bool has_plain_sum() const { return false; }
     // True on every rank if any rank says true: how ranks agree on signals and failures.
     virtual bool any(bool here) = 0;
 };

@@ -38,8 +38,12 @@ class NcclRanks final : public Communicator {
     NcclRanks(Transport& transport, Device device, double patience, const nccl::Library& nccl)
         : nccl_(nccl), device_(device), host_(process_ranks(transport)), comm_(nccl, transport, device, patience) {
         cuda::set_wait_check([this] { comm_.check(); });
+        if (!device.on_host()) side_stream_ = cuda::make_stream();
     }
-    ~NcclRanks() override { cuda::set_wait_check({}); }
+    ~NcclRanks() override {
+        cuda::set_wait_check({});
+        if (side_stream_ != nullptr) cuda::destroy_stream(side_stream_);
+    }
 
     int rank() const override { return host_->rank(); }
     int size() const override { return host_->size(); }
@@ -91,6 +95,10 @@ class NcclRanks final : public Communicator {
         if (!sum.is_packed()) copy(exec, sum, flat);
     }
 
+    bool has_plain_sum() const override { return true; }
+    // One communicator in two streams: NCCL runs its calls in their order.
+    void* side_stream() const override { return side_stream_; }
+
     bool any(bool here) override {
         comm_.check();
         return host_->any(here);
@@ -112,6 +120,7 @@ class NcclRanks final : public Communicator {
     Device device_;
     std::unique_ptr<Communicator> host_;
     NcclComm comm_;
+    void* side_stream_ = nullptr;
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 
 namespace engine {
 namespace {
@@ -50,20 +51,33 @@ class ProcessRanks final : public Communicator {
     int size() const override { return transport_.size(); }
 
     void exchange(Exec& exec, std::string_view collective, const std::vector<Tensor>& sends, const std::vector<Tensor>& receives) override {
+        end_exchange(exec, begin_exchange(exec, collective, sends, receives));
+    }
+    Ticket begin_exchange(Exec& exec, std::string_view collective, const std::vector<Tensor>& sends,
+                          const std::vector<Tensor>& receives) override {
         expect(exec.device.on_host(), "ranks", "ranks that are processes run on the CPU; hint: --set train.device=cpu");
         std::vector<Packed> from, to;
         std::vector<Transport::Send> outgoing;
         std::vector<Transport::Receive> incoming;
+        from.reserve(sends.size());
         for (std::size_t r = 0; r < sends.size(); ++r) {
             bool as_before = r > 0 && sends[r].defined() && sends[r - 1].defined() && sends[r].address() == sends[r - 1].address() &&
                              sends[r].shape() == sends[r - 1].shape();
             if (!as_before) from.emplace_back(sends[r]).read();
             outgoing.push_back(from.back().bytes());
-            incoming.push_back(to.emplace_back(receives[r]).bytes());
+            to.emplace_back(receives[r]);
         }
-        transport_.exchange(collective, outgoing, incoming);
-        for (Packed& each : to) each.write_back();
+        for (Packed& each : to) incoming.push_back(each.bytes());
+        Ticket ticket = transport_.begin(collective, outgoing, incoming);
+        kept_.emplace(ticket, Kept{std::move(from), std::move(to)});
+        return ticket;
     }
+    void end_exchange(Exec&, Ticket ticket) override {
+        transport_.end(ticket);
+        auto kept = kept_.extract(ticket);
+        for (Packed& each : kept.mapped().to) each.write_back();
+    }
+    void advance() override { transport_.advance(); }
 
     bool any(bool here) override {
         std::vector<std::uint8_t> all = gathered(transport_, "any", static_cast<std::uint8_t>(here));
@@ -71,7 +85,11 @@ class ProcessRanks final : public Communicator {
     }
 
   private:
+    struct Kept {
+        std::vector<Packed> from, to;
+    };
     Transport& transport_;
+    std::map<Ticket, Kept> kept_;  // of what is under way
 };
 
 }  // namespace

@@ -13,13 +13,19 @@ RankSubset::RankSubset(Communicator& all, std::vector<int> members) : all_(all),
     rank_ = static_cast<int>(own - members_.begin());
 }
 
+std::vector<Tensor> RankSubset::among_all(const std::vector<Tensor>& of_members) const {
+    std::vector<Tensor> all(static_cast<std::size_t>(all_.size()));
+    for (std::size_t m = 0; m < members_.size(); ++m) all[static_cast<std::size_t>(members_[m])] = of_members[m];
+    return all;
+}
+
 void RankSubset::exchange(Exec& exec, std::string_view collective, const std::vector<Tensor>& sends, const std::vector<Tensor>& receives) {
-    std::vector<Tensor> to(static_cast<std::size_t>(all_.size())), from(to.size());
-    for (std::size_t m = 0; m < members_.size(); ++m) {
-        to[static_cast<std::size_t>(members_[m])] = sends[m];
-        from[static_cast<std::size_t>(members_[m])] = receives[m];
-    }
-    all_.exchange(exec, collective, to, from);
+    all_.exchange(exec, collective, among_all(sends), among_all(receives));
+}
+
+Communicator::Ticket RankSubset::begin_exchange(Exec& exec, std::string_view collective, const std::vector<Tensor>& sends,
+                                                const std::vector<Tensor>& receives) {
+    return all_.begin_exchange(exec, collective, among_all(sends), among_all(receives));
 }
 
 RankSubset sharers_of(const Exec& exec, int width) { return {*exec.sharing.ranks, group_of(exec.sharing.ranks->rank(), width)}; }

@@ -11,7 +11,6 @@ class Single final : public Communicator {
     void exchange(Exec& exec, std::string_view, const std::vector<Tensor>& sends, const std::vector<Tensor>& receives) override {
         if (sends[0].defined() && sends[0].address() != receives[0].address()) copy(exec, receives[0], sends[0]);
     }
-    void tree_sum(Exec&, const Tensor&) override {}
     bool any(bool here) override { return here; }
 };
 
@@ -22,8 +21,6 @@ class Dry final : public Communicator {
     int size() const override { return size_; }
     void exchange(Exec&, std::string_view, const std::vector<Tensor>&, const std::vector<Tensor>&) override {}
     void all_gather(Exec&, const Tensor&, const Tensor&) override {}
-    void tree_sum(Exec&, const Tensor&) override {}
-    void tree_sum_parts(Exec&, const Tensor&, const std::vector<std::vector<Range>>&) override {}
     bool any(bool here) override { return here; }
 
   private:

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <deque>
 #include <thread>
 
 #include <poll.h>
@@ -23,24 +24,33 @@ using Clock = std::chrono::steady_clock;
 // with the rank that it lost plus one, or 0.
 constexpr std::uint64_t kGivesUp = 0xffffffff'00000000;
 
-// One direction of a link in an exchange.
+// A message on its way.
 struct Flow {
     std::uint64_t length = 0;
-    std::size_t bytes = 0;  // of the message without its length
+    std::size_t bytes = 0;  // without the length
     std::size_t done = 0;   // of both
     std::size_t left() const { return sizeof length + bytes - done; }
+};
+struct Outgoing : Flow {
+    Transport::Send from;
+};
+struct Incoming : Flow {
+    Transport::Receive to;
     bool gives_up() const { return done >= sizeof length && length >= kGivesUp; }
 };
 
+// A link carries the messages of one exchange after those of the last.
 struct Peer {
     Socket link;
     ProcessPlace place;
-    Flow out, in;
-    Clock::time_point moved;  // the last byte, either way
-    bool ended = false;       // the link
-    bool knows = false;       // this rank's last word
-    bool ahead = false;       // in the next exchange already, or at its end
-    bool is_done() const { return out.left() == 0 && in.left() == 0; }
+    std::deque<Outgoing> out;
+    std::deque<Incoming> in;
+    Clock::time_point moved;    // the last byte, either way
+    std::size_t all_bytes = 0;  // that ever moved
+    bool ended = false;         // the link
+    bool knows = false;         // this rank's last word
+    bool ahead = false;         // in an exchange that this rank has not begun, or at its end
+    bool is_done() const { return out.empty() && in.empty(); }
 };
 
 class Tcp final : public Transport {
@@ -68,22 +78,34 @@ class Tcp final : public Transport {
     int local_size() const override { return local_size_; }
     int local_rank() const override { return local_rank_; }
 
-    void exchange(std::string_view collective, const std::vector<Send>& sends, const std::vector<Receive>& receives) override {
-        Clock::time_point begin = Clock::now();
+    Ticket begin(std::string_view collective, const std::vector<Send>& sends, const std::vector<Receive>& receives) override {
+        names_.emplace_back(collective);
+        begun_ += 1;
         for (int r = 0; r < size(); ++r) {
             Send out = sends[index(r)];
             Receive in = receives[index(r)];
+            if (r == rank_) {
+                if (!out.empty() && out.data() != in.data()) std::memcpy(in.data(), out.data(), out.size());
+                continue;
+            }
             Peer& peer = peers_[index(r)];
-            peer.out = {.length = out.size(), .bytes = out.size(), .done = 0};
-            peer.in = {.length = 0, .bytes = in.size(), .done = 0};
-            peer.moved = begin;
+            if (peer.is_done()) peer.moved = Clock::now();
             peer.ahead = false;
-            if (r == rank_ && !out.empty() && out.data() != in.data()) std::memcpy(in.data(), out.data(), out.size());
+            peer.out.push_back({{.length = out.size(), .bytes = out.size()}, out});
+            peer.in.push_back({{.bytes = in.size()}, in});
         }
-        while (!step(collective, sends, receives)) {
-            if (Clock::now() - begin > eager_) sleep();
-        }
+        advance();
+        return begun_;
     }
+    void end(Ticket exchange) override {
+        waiting_ = exchange;
+        since_ = Clock::now();
+        while (!step()) {
+            if (Clock::now() - since_ > eager_) sleep();
+        }
+        waiting_ = 0;
+    }
+    void advance() override { step(); }
 
     [[noreturn]] void abandon(int code) override {
         say_last_word();
@@ -94,30 +116,48 @@ class Tcp final : public Transport {
   private:
     static std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
 
-    // Moves what can be moved; true once all is through.
-    bool step(std::string_view collective, const std::vector<Send>& sends, const std::vector<Receive>& receives) {
+    // The last exchange whose messages with a peer are through.
+    Ticket through(const Peer& peer) const { return begun_ - std::max(peer.out.size(), peer.in.size()); }
+    const std::string& name_of(Ticket exchange) const { return names_[static_cast<std::size_t>(exchange + names_.size() - begun_ - 1)]; }
+    // The exchange that a peer is at; of one that is through all, the one that is waited for.
+    const std::string& name_with(const Peer& peer) const {
+        static const std::string kNone = "exchange";
+        Ticket at = peer.is_done() ? waiting_ : through(peer) + 1;
+        return at + names_.size() > begun_ ? name_of(at) : kNone;
+    }
+
+    // Moves what can be moved; true once the exchange that is waited for is through.
+    bool step() {
         Clock::time_point now = Clock::now();
         bool all = true;
+        Ticket least = begun_;
         for (int r = 0; r < size(); ++r) {
             if (r == rank_) continue;
             Peer& peer = peers_[index(r)];
-            std::size_t before = peer.out.done + peer.in.done;
-            push(peer, sends[index(r)]);
-            pull(peer, receives[index(r)]);
-            if (peer.out.done + peer.in.done > before) peer.moved = now;
-            if (peer.in.gives_up()) gave_up(collective, r, peer.in.length);
-            expect(peer.in.done < sizeof peer.in.length || peer.in.length == peer.in.bytes, collective,
-                   "ranks disagree: rank {} sends {} bytes, rank {} expects {}", r, peer.in.length, rank_, peer.in.bytes);
-            all = all && peer.is_done();
+            std::size_t before = peer.all_bytes;
+            push(peer);
+            pull(peer);
+            if (peer.all_bytes > before) peer.moved = now;
+            if (!peer.in.empty()) {
+                const Incoming& in = peer.in.front();
+                if (in.gives_up()) gave_up(r, in.length);
+                expect(in.done < sizeof in.length || in.length == in.bytes, name_with(peer),
+                       "ranks disagree: rank {} sends {} bytes, rank {} expects {}", r, in.length, rank_, in.bytes);
+            }
+            least = std::min(least, through(peer));
+            all = all && through(peer) >= waiting_;
         }
         for (int r = 0; r < size() && !all; ++r) {
             Peer& peer = peers_[index(r)];
-            if (r == rank_) continue;
-            if (peer.is_done() || peer.ended) listen_for_end(collective, r);
-            if (peer.is_done()) continue;
-            bool late = now - peer.moved > std::chrono::duration<double>(patience_);
-            if (peer.ended || late) lose(collective, r, sends, receives, peer.ended);
+            if (r != rank_ && (peer.is_done() || peer.ended)) listen_for_end(r);
         }
+        for (int r = 0; r < size(); ++r) {
+            Peer& peer = peers_[index(r)];
+            if (r == rank_ || peer.is_done()) continue;
+            bool late = through(peer) < waiting_ && now - std::max(peer.moved, since_) > std::chrono::duration<double>(patience_);
+            if (peer.ended || late) lose(r, peer.ended);
+        }
+        while (!names_.empty() && begun_ - names_.size() < least) names_.pop_front();
         return all;
     }
     // Until a link has something to read or room to write.
@@ -125,34 +165,37 @@ class Tcp final : public Transport {
         std::vector<pollfd> links;
         for (int r = 0; r < size(); ++r) {
             const Peer& peer = peers_[index(r)];
-            int events = (peer.out.left() > 0 ? POLLOUT : 0) | (peer.in.left() > 0 || !peer.ahead ? POLLIN : 0);
+            int events = (peer.out.empty() ? 0 : POLLOUT) | (!peer.in.empty() || !peer.ahead ? POLLIN : 0);
             if (r != rank_ && events != 0) links.push_back({peer.link.number(), static_cast<short>(events), 0});
         }
         poll(links.data(), links.size(), 100);
     }
 
-    static void push(Peer& peer, Send bytes) {
-        Flow& flow = peer.out;
-        while (flow.left() > 0 && !peer.ended) {
+    static void push(Peer& peer) {
+        while (!peer.out.empty() && !peer.ended && !peer.knows) {
+            Outgoing& flow = peer.out.front();
             bool head = flow.done < sizeof flow.length;
             const std::byte* from =
-                head ? reinterpret_cast<const std::byte*>(&flow.length) + flow.done : bytes.data() + (flow.done - sizeof flow.length);
+                head ? reinterpret_cast<const std::byte*>(&flow.length) + flow.done : flow.from.data() + (flow.done - sizeof flow.length);
             std::size_t count = head ? sizeof flow.length - flow.done : flow.left();
-            ssize_t sent = send(peer.link.number(), from, count, MSG_NOSIGNAL | MSG_DONTWAIT | (head && !bytes.empty() ? MSG_MORE : 0));
-            if (!moved(peer, flow, sent)) return;
+            bool more = head && flow.bytes > 0;
+            if (!moved(peer, flow, send(peer.link.number(), from, count, MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0)))) return;
+            if (flow.left() == 0) peer.out.pop_front();
         }
     }
-    static void pull(Peer& peer, Receive bytes) {
-        Flow& flow = peer.in;
+    static void pull(Peer& peer) {
         // What had come before the link ended is still there.
         bool ended = std::exchange(peer.ended, false);
-        while (flow.left() > 0 && !peer.ended) {
+        while (!peer.in.empty() && !peer.ended) {
+            Incoming& flow = peer.in.front();
             bool head = flow.done < sizeof flow.length;
             if (!head && flow.length != flow.bytes) break;
-            std::byte* to = head ? reinterpret_cast<std::byte*>(&flow.length) + flow.done : bytes.data() + (flow.done - sizeof flow.length);
+            std::byte* to =
+                head ? reinterpret_cast<std::byte*>(&flow.length) + flow.done : flow.to.data() + (flow.done - sizeof flow.length);
             std::size_t count = head ? sizeof flow.length - flow.done : flow.left();
             ssize_t got = recv(peer.link.number(), to, count, MSG_DONTWAIT);
             if (!moved(peer, flow, got != 0 ? got : (errno = ECONNRESET, -1))) break;
+            if (flow.done >= sizeof flow.length && flow.length == flow.bytes && flow.left() == 0) peer.in.pop_front();
         }
         peer.ended = peer.ended || ended;
     }
@@ -162,17 +205,18 @@ class Tcp final : public Transport {
             return errno == EINTR;
         }
         flow.done += static_cast<std::size_t>(count);
+        peer.all_bytes += static_cast<std::size_t>(count);
         return true;
     }
 
     // A peer that is through, or whose link has ended, may have said a last word since.
-    void listen_for_end(std::string_view collective, int rank) {
-        if (std::uint64_t word = last_word_of(peers_[index(rank)]); word != 0) gave_up(collective, rank, word);
+    void listen_for_end(int rank) {
+        if (std::uint64_t word = last_word_of(peers_[index(rank)]); word != 0) gave_up(rank, word);
     }
     // 0: none yet.
     static std::uint64_t last_word_of(Peer& peer) {
-        if (peer.in.gives_up()) return peer.in.length;
-        if (peer.ahead || peer.in.left() > 0) return 0;
+        if (!peer.in.empty()) return peer.in.front().gives_up() ? peer.in.front().length : 0;
+        if (peer.ahead) return 0;
         std::uint64_t word = 0;
         ssize_t seen = recv(peer.link.number(), &word, sizeof word, MSG_PEEK | MSG_DONTWAIT);
         if (seen == sizeof word && word >= kGivesUp) return word;
@@ -184,7 +228,7 @@ class Tcp final : public Transport {
         std::uint64_t word = kGivesUp + static_cast<std::uint64_t>(lost_ + 1);
         for (int r = 0; r < size(); ++r) {
             Peer& peer = peers_[index(r)];
-            bool between = peer.out.left() == 0 || peer.out.done == 0;
+            bool between = peer.out.empty() || peer.out.front().done == 0;
             if (r == rank_ || !between || std::exchange(peer.knows, true)) continue;
             send(peer.link.number(), &word, sizeof word, MSG_NOSIGNAL | MSG_DONTWAIT);
         }
@@ -195,8 +239,9 @@ class Tcp final : public Transport {
         return fmt::format("rank {} (process {} at {})", rank, peer.place.process, peer.link.peer());
     }
     static int lost_by(std::uint64_t word) { return static_cast<int>(word - kGivesUp) - 1; }
-    [[noreturn]] void gave_up(std::string_view collective, int by, std::uint64_t word) {
+    [[noreturn]] void gave_up(int by, std::uint64_t word) {
         int which = lost_by(word);
+        const std::string& collective = name_with(peers_[index(by)]);
         lost_ = which >= 0 ? which : by;
         if (which < 0) throw RankLost(fmt::format("[{}] {} gave up, with an error of its own", collective, told(by)));
         if (which != rank_)
@@ -204,7 +249,7 @@ class Tcp final : public Transport {
         // This one is well. It was late because it waits itself, or had much to do.
         Peer* longest = nullptr;
         for (Peer& peer : peers_) {
-            bool waits = &peer != &peers_[index(rank_)] && &peer != &peers_[index(by)] && !peer.is_done();
+            bool waits = &peer != &peers_[index(rank_)] && &peer != &peers_[index(by)] && through(peer) < waiting_;
             if (waits && (longest == nullptr || peer.moved < longest->moved)) longest = &peer;
         }
         if (longest == nullptr) {
@@ -217,26 +262,26 @@ class Tcp final : public Transport {
             fmt::format("[{}] {} gave rank {} no answer, for which {} waits no longer", collective, told(lost_), rank_, told(by)));
     }
     // Those that are well get their whole messages first, so that they hear the last word. The lost one may itself have lost another.
-    [[noreturn]] void lose(std::string_view collective, int rank, const std::vector<Send>& sends, const std::vector<Receive>& receives,
-                           bool died) {
+    [[noreturn]] void lose(int rank, bool died) {
         lost_ = rank;
+        const std::string& collective = name_with(peers_[index(rank)]);
         std::string text = died ? fmt::format("[{}] rank {} died (process {} at {}) while rank {} waited for it", collective, rank,
                                               peers_[index(rank)].place.process, peers_[index(rank)].link.peer(), rank_)
                                 : fmt::format("[{}] {} gave rank {} no answer for {} s; hint: --rank-timeout sets how long to wait",
                                               collective, told(rank), rank_, patience_);
-        bool through = false;
-        for (Deadline soon(0.3); !soon.is_over() && !(through && died); usleep(1000)) {
-            through = true;
+        bool told_all = false;
+        for (Deadline soon(0.3); !soon.is_over() && !(told_all && died); usleep(1000)) {
+            told_all = true;
             for (int r = 0; r < size(); ++r) {
                 Peer& peer = peers_[index(r)];
                 if (r == rank_ || peer.ended) continue;
-                push(peer, sends[index(r)]);
-                pull(peer, receives[index(r)]);
-                through = through && (r == rank || peer.out.left() == 0);
+                push(peer);
+                pull(peer);
+                told_all = told_all && (r == rank || peer.out.empty());
             }
             say_last_word();
             std::uint64_t word = last_word_of(peers_[index(rank)]);
-            if (word != 0 && lost_by(word) != rank_) gave_up(collective, rank, word);
+            if (word != 0 && lost_by(word) != rank_) gave_up(rank, word);
         }
         throw RankLost(text);
     }
@@ -245,6 +290,9 @@ class Tcp final : public Transport {
     int rank_, local_size_ = 1, local_rank_ = 0, lost_ = -1;
     std::chrono::microseconds eager_{0};
     std::vector<Peer> peers_;
+    Ticket begun_ = 0, waiting_ = 0;  // waiting_: for the end of which, or 0
+    Clock::time_point since_;         // the wait's begin
+    std::deque<std::string> names_;   // of the exchanges that are not through
 };
 
 }  // namespace

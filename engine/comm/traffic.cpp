@@ -1,5 +1,7 @@
 #include "engine/comm/traffic.h"
 
+#include "engine/comm/tree_sums.h"
+
 namespace engine {
 namespace {
 
@@ -7,14 +9,25 @@ Size bytes_without_padding(const Tensor& tensor) { return tensor.shape().element
 
 }  // namespace
 
-void CountedRanks::exchange(Exec& exec, std::string_view collective, const std::vector<Tensor>& sends,
-                            const std::vector<Tensor>& receives) {
+void CountedRanks::count(std::string_view collective, const std::vector<Tensor>& sends) {
+    bool sums = collective == kTreeSum;
     for (int r = 0; r < size(); ++r) {
         const Tensor& send = sends[static_cast<std::size_t>(r)];
-        if (r != rank() && send.defined()) traffic_.exchanges += bytes_without_padding(send);
+        if (r != rank() && send.defined()) (sums ? traffic_.sums : traffic_.exchanges) += bytes_without_padding(send);
     }
-    traffic_.exchange_calls += 1;
+    (sums ? traffic_.sum_calls : traffic_.exchange_calls) += 1;
+}
+
+void CountedRanks::exchange(Exec& exec, std::string_view collective, const std::vector<Tensor>& sends,
+                            const std::vector<Tensor>& receives) {
+    count(collective, sends);
     ranks_.exchange(exec, collective, sends, receives);
+}
+
+Communicator::Ticket CountedRanks::begin_exchange(Exec& exec, std::string_view collective, const std::vector<Tensor>& sends,
+                                                  const std::vector<Tensor>& receives) {
+    count(collective, sends);
+    return ranks_.begin_exchange(exec, collective, sends, receives);
 }
 
 void CountedRanks::all_gather(Exec& exec, const Tensor& whole, const Tensor& part) {
@@ -23,28 +36,13 @@ void CountedRanks::all_gather(Exec& exec, const Tensor& whole, const Tensor& par
     ranks_.all_gather(exec, whole, part);
 }
 
-void CountedRanks::tree_sum(Exec& exec, const Tensor& sum) {
-    count_sum(sum);
-    ranks_.tree_sum(exec, sum);
-}
-
-void CountedRanks::tree_sum_parts(Exec& exec, const Tensor& sum, const std::vector<std::vector<Range>>& parts) {
-    for (int r = 0; r < size(); ++r) {
-        for (const Range& part : parts[static_cast<std::size_t>(r)])
-            traffic_.sums += r != rank() ? part.elements * element_bytes(sum.dtype()) : 0;
-    }
-    traffic_.sum_calls += 1;
-    ranks_.tree_sum_parts(exec, sum, parts);
-}
-
 void CountedRanks::plain_sum(Exec& exec, const Tensor& sum) {
-    count_sum(sum);
-    ranks_.plain_sum(exec, sum);
-}
-
-void CountedRanks::count_sum(const Tensor& sum) {
-    traffic_.sums += 2 * bytes_without_padding(sum) * (size() - 1) / size();
-    traffic_.sum_calls += 1;
+    if (ranks_.has_plain_sum()) {
+        traffic_.sums += 2 * bytes_without_padding(sum) * (size() - 1) / size();
+        traffic_.sum_calls += 2;
+        return ranks_.plain_sum(exec, sum);
+    }
+    tree_sum(exec, sum);
 }
 
 }  // namespace engine

@@ -5,11 +5,10 @@ namespace engine {
 
 // Bytes that leave a rank, over all calls so far.
 struct Traffic {
-    Size sums = 0;  // a sum of S bytes over n ranks: 2·S·(n−1)/n, a slice to each rank and the own slice's sum to all; of parts alone, the
-                    // others' parts
-    Size gathers = 0;    // (n−1) times the own part
-    Size exchanges = 0;  // what is sent to other ranks
-    Size sum_calls = 0, gather_calls = 0, exchange_calls = 0;
+    Size sums = 0;     // a sum of S bytes over n ranks: 2·S·(n−1)/n, a slice to each rank and the own slice's sum to those that need it
+    Size gathers = 0;  // (n−1) times the own part
+    Size exchanges = 0;                                        // what is sent to other ranks
+    Size sum_calls = 0, gather_calls = 0, exchange_calls = 0;  // a sum is two: slices, then their sums
     Size total() const { return sums + gathers + exchanges; }
 };
 
@@ -20,16 +19,20 @@ class CountedRanks final : public Communicator {
     int rank() const override { return ranks_.rank(); }
     int size() const override { return ranks_.size(); }
     void exchange(Exec& exec, std::string_view collective, const std::vector<Tensor>& sends, const std::vector<Tensor>& receives) override;
+    Ticket begin_exchange(Exec& exec, std::string_view collective, const std::vector<Tensor>& sends,
+                          const std::vector<Tensor>& receives) override;
+    void end_exchange(Exec& exec, Ticket ticket) override { ranks_.end_exchange(exec, ticket); }
+    void advance() override { ranks_.advance(); }
+    void* side_stream() const override { return ranks_.side_stream(); }
     void all_gather(Exec& exec, const Tensor& whole, const Tensor& part) override;
-    void tree_sum(Exec& exec, const Tensor& sum) override;
-    void tree_sum_parts(Exec& exec, const Tensor& sum, const std::vector<std::vector<Range>>& parts) override;
     void plain_sum(Exec& exec, const Tensor& sum) override;
+    bool has_plain_sum() const override { return ranks_.has_plain_sum(); }
     bool any(bool here) override { return ranks_.any(here); }
 
     const Traffic& traffic() const { return traffic_; }
 
   private:
-    void count_sum(const Tensor& sum);
+    void count(std::string_view collective, const std::vector<Tensor>& sends);
 
     Communicator& ranks_;
     Traffic traffic_;

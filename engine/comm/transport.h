@@ -3,6 +3,7 @@
 #include "engine/comm/communicator.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -18,8 +19,8 @@ class RankLost : public Error {
     using Error::Error;
 };
 
-// How bytes travel between ranks that are processes of their own. One call is enough for every collective; process_ranks() makes a
-// Communicator of it, with sums in the order of the aligned tree, so that no library's order of a sum is ever trusted.
+// How bytes travel between ranks that are processes of their own. Exchanges are enough for every collective; process_ranks() makes a
+// Communicator of them, with sums in the order of the aligned tree, so that no library's order of a sum is ever trusted.
 class Transport {
   public:
     using Send = std::span<const std::byte>;
@@ -31,9 +32,19 @@ class Transport {
     // Ranks on this machine, this one among them; and how many of them come before this one.
     virtual int local_size() const = 0;
     virtual int local_rank() const = 0;
+    // Exchanges, counted from 1.
+    using Ticket = std::uint64_t;
     // sends[r] goes to rank r while receives[r] comes from it, for every r; the rank's own is copied. Sizes agree between the two ends, or
-    // an error says that they do not. `collective` names the call in errors. Throws RankLost.
-    virtual void exchange(std::string_view collective, const std::vector<Send>& sends, const std::vector<Receive>& receives) = 0;
+    // an error says that they do not. `collective` names the call in errors. Several exchanges may be under way: all ranks begin them in
+    // the same order. The spans' bytes must stay until the end, those to send unchanged. These three throw RankLost.
+    virtual Ticket begin(std::string_view collective, const std::vector<Send>& sends, const std::vector<Receive>& receives) = 0;
+    // Waits until that exchange is through.
+    virtual void end(Ticket exchange) = 0;
+    // Moves what can be moved without waiting.
+    virtual void advance() = 0;
+    void exchange(std::string_view collective, const std::vector<Send>& sends, const std::vector<Receive>& receives) {
+        end(begin(collective, sends, receives));
+    }
     // Ends this process with `code`, and the others as soon as can be. For a rank that cannot go on while others wait for it.
     [[noreturn]] virtual void abandon(int code) = 0;
 };

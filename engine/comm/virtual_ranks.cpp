@@ -1,5 +1,5 @@
 #include "engine/base/visit.h"
-#include "engine/comm/shares.h"
+#include "engine/comm/communicator.h"
 #include "engine/kernels/elementwise.h"
 #include "engine/tensor/transfer.h"
 
@@ -105,17 +105,23 @@ class VirtualRank final : public Communicator {
         meeting_.leave(rank_);
     }
 
-    void tree_sum(Exec& exec, const Tensor& sum) override {
-        sum_slices(exec, sum, [&](const std::vector<Tensor>& leaves) { return tree(exec, leaves, 0, size_, pass_shards(exec)); });
-    }
-
+    // Each rank sums one slice, in its own tensor, and takes the other slices from the others: a block is all the memory that it takes.
     void plain_sum(Exec& exec, const Tensor& sum) override {
-        sum_slices(exec, sum, [&](const std::vector<Tensor>& leaves) {
-            Tensor total = leaves[0];
-            for (std::size_t r = 1; r < leaves.size(); ++r) total = added(exec, total, leaves[r]);
-            return total;
-        });
+        std::vector<Tensor> parts = meeting_.exchange(rank_, {sum}, false);
+        for (const Range& block : blocks_of(sum, rank_)) {
+            Tensor total = view(parts[0], block);
+            for (std::size_t r = 1; r < parts.size(); ++r) total = added(exec, total, view(parts[r], block));
+            copy(exec, view(sum, block), total);
+        }
+        meeting_.pass_round(rank_);
+        for (int r = 0; r < size_; ++r) {
+            if (r == rank_) continue;
+            for (const Range& block : blocks_of(sum, r)) copy(exec, view(sum, block), view(parts[static_cast<std::size_t>(r)], block));
+        }
+        parts.clear();
+        meeting_.leave(rank_);
     }
+    bool has_plain_sum() const override { return true; }
 
     bool any(bool here) override {
         meeting_.exchange(rank_, {Tensor()}, here);
@@ -125,13 +131,10 @@ class VirtualRank final : public Communicator {
     }
 
   private:
-    // Elements of a tensor without padding between its rows; rows of one with.
-    struct Range {
-        Size first, count;
-    };
+    // Ranges are of elements of a tensor without padding between its rows; of rows of one with.
     static Tensor view(const Tensor& tensor, const Range& range) {
-        if (tensor.is_packed()) return tensor.view_at(range.first, {range.count}, range.count);
-        return tensor.view_at(range.first * tensor.row_stride(), {range.count, tensor.shape().columns()}, tensor.row_stride());
+        if (tensor.is_packed()) return tensor.view_at(range.first, {range.elements}, range.elements);
+        return tensor.view_at(range.first * tensor.row_stride(), {range.elements, tensor.shape().columns()}, tensor.row_stride());
     }
     // What rank r sums.
     std::vector<Range> blocks_of(const Tensor& tensor, int r) const {
@@ -143,35 +146,11 @@ class VirtualRank final : public Communicator {
         for (Size first = r * slice; first < end; first += block) blocks.push_back({first, std::min(block, end - first)});
         return blocks;
     }
-    // Each rank sums one slice, in its own tensor, and takes the other slices from the others: a block is all the memory that it takes.
-    template <class Total>
-    void sum_slices(Exec& exec, const Tensor& sum, Total total) {
-        std::vector<Tensor> parts = meeting_.exchange(rank_, {sum}, false);
-        for (const Range& block : blocks_of(sum, rank_)) {
-            std::vector<Tensor> leaves;
-            for (const Tensor& part : parts) leaves.push_back(view(part, block));
-            copy(exec, view(sum, block), total(leaves));
-        }
-        meeting_.pass_round(rank_);
-        for (int r = 0; r < size_; ++r) {
-            if (r == rank_) continue;
-            for (const Range& block : blocks_of(sum, r)) copy(exec, view(sum, block), view(parts[static_cast<std::size_t>(r)], block));
-        }
-        parts.clear();
-        meeting_.leave(rank_);
-    }
     static Tensor added(Exec& exec, const Tensor& left, const Tensor& right) {
         Tensor sum(exec, left.shape(), left.dtype());
         visit(exec, sum.dtype(),
               [&]<class D, class T>(On<D, T>) { kernels::add<D, T>(exec, sum.rows<T>(), left.rows<T>(), right.rows<T>()); });
         return sum;
-    }
-    // Ranks [first, last) hold the subtrees of a node of `shards` leaves.
-    static Tensor tree(Exec& exec, const std::vector<Tensor>& parts, int first, int last, int shards) {
-        if (last - first == 1) return parts[static_cast<std::size_t>(first)];
-        LeftChild left = left_child(shards, last - first);
-        return added(exec, tree(exec, parts, first, first + left.ranks, left.shards),
-                     tree(exec, parts, first + left.ranks, last, shards - left.shards));
     }
 
     Meeting& meeting_;

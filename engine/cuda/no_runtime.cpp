@@ -21,6 +21,7 @@ void synchronize(void*) { missing(); }
 void set_wait_check(std::function<void()>) {}
 void* make_stream() { missing(); }
 void destroy_stream(void*) {}
+void follow(void*, void*) { missing(); }
 void* make_event() { missing(); }
 void record(void*, void*) { missing(); }
 bool is_done(void*) { missing(); }

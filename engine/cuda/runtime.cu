@@ -54,6 +54,12 @@ void* make_stream() {
     return stream;
 }
 void destroy_stream(void* stream) { cudaStreamDestroy(static_cast<cudaStream_t>(stream)); }
+void follow(void* stream, void* other) {
+    void* event = make_event();
+    record(event, other);
+    check(cudaStreamWaitEvent(static_cast<cudaStream_t>(stream), static_cast<cudaEvent_t>(event), 0), "cudaStreamWaitEvent");
+    destroy_event(event);  // once it is done
+}
 void* make_event() {
     cudaEvent_t event = nullptr;
     check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreate");

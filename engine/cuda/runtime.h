@@ -24,6 +24,8 @@ void synchronize(void* stream);
 void set_wait_check(std::function<void()> check);
 void* make_stream();
 void destroy_stream(void* stream);
+// What `stream` is given from now on runs after all that `other` has been given so far.
+void follow(void* stream, void* other);
 // A place in a stream that can be asked for from any thread: the work before it is done, or has failed.
 void* make_event();
 void record(void* event, void* stream);

@@ -127,7 +127,7 @@ Var xl_attention(Tape& tape, const Var& q, const Var& k, const Var& v, const Ten
     expect(positions_SC.size(0) == shape.S && positions_SC.size(1) == parameters.position_CF.size(0), "xl-attention",
            "positions do not fit: got {}, expected ({}, {})", positions_SC.shape().text(), shape.S, parameters.position_CF.size(0));
     Exec& exec = tape.exec();
-    bool recorded = tape.records({q, k, v, parameters.position_CF, parameters.scale});
+    bool recorded = tape.records({q, k, v, parameters.position_CF, parameters.content_bias, parameters.position_bias, parameters.scale});
     Var y(Tensor(exec, q.shape(), q.dtype()), recorded);
     Tensor lse(exec, {shape.B * shape.H * shape.T}, sum_dtype(q.dtype()));
     Tensor r_SF = project_positions(exec, positions_SC, parameters.position_CF);

@@ -205,7 +205,8 @@ SpatialResult spatial_gating(Tape& tape, const Var& z_NF, Size length, const Spa
     ProfileScope profile("spatial_gating");
     check(z_NF, length, 0, parameters, options);
     Exec& exec = tape.exec();
-    bool recorded = tape.records({z_NF, parameters.weight});
+    bool recorded =
+        tape.records({z_NF, parameters.weight, parameters.bias, parameters.norm_weight, parameters.norm_bias, parameters.route});
     Unit unit(z_NF, length, parameters, options);
     if (parameters.route.defined()) unit.route(exec);
     unit.normalise(exec);

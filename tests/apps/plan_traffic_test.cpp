@@ -29,12 +29,14 @@ class CountedTransport final : public Transport {
     int size() const override { return transport_.size(); }
     int local_size() const override { return transport_.local_size(); }
     int local_rank() const override { return transport_.local_rank(); }
-    void exchange(std::string_view collective, const std::vector<Send>& sends, const std::vector<Receive>& receives) override {
+    Ticket begin(std::string_view collective, const std::vector<Send>& sends, const std::vector<Receive>& receives) override {
         for (int r = 0; r < size(); ++r) {
             if (r != rank()) sent[std::string(collective)] += static_cast<Size>(sends[static_cast<std::size_t>(r)].size());
         }
-        transport_.exchange(collective, sends, receives);
+        return transport_.begin(collective, sends, receives);
     }
+    void end(Ticket exchange) override { transport_.end(exchange); }
+    void advance() override { transport_.advance(); }
     [[noreturn]] void abandon(int code) override {
         transport_.abandon(code);
         std::abort();

@@ -1,6 +1,7 @@
 #include "tests/support/collectives.h"
 
 #include "engine/comm/rank_subset.h"
+#include "engine/comm/tree_sums.h"
 #include "engine/tensor/transfer.h"
 
 #include <cmath>
@@ -53,20 +54,64 @@ std::vector<double> collected(Communicator& communicator) {
         CHECK(to_host<double>(exec, receives[static_cast<std::size_t>(r)]) ==
               std::vector<double>(static_cast<std::size_t>(9 * rows(r, communicator.rank())), 10 * r + communicator.rank()));
     }
-    // Parts that overlap, some of them empty: each rank has its own of the sum.
-    std::vector<std::vector<Range>> parts;
+    // Several under way, and one that is waited for among them; ended in another order.
+    std::vector<std::vector<Tensor>> outgoing(3), incoming(3);
+    std::vector<Communicator::Ticket> tickets;
+    auto marked = [&](std::size_t i, int from, int to) { return static_cast<double>(1000 * static_cast<int>(i) + 10 * from + to); };
+    auto filled = [&](Size count, double mark) {
+        return from_host(exec, {2, count}, Dtype::f32, std::vector<double>(static_cast<std::size_t>(2 * count), mark));
+    };
+    for (std::size_t i = 0; i < 3; ++i) {
+        for (int r = 0; r < communicator.size(); ++r) {
+            Size count = i == 1 ? 100'003 : 13;
+            outgoing[i].push_back(filled(count, marked(i, communicator.rank(), r)));
+            incoming[i].push_back(filled(count, -1));
+        }
+        if (i == 1) {
+            tickets.push_back(0);
+            communicator.exchange(exec, "exchange", outgoing[i], incoming[i]);
+        } else {
+            tickets.push_back(communicator.begin_exchange(exec, "exchange", outgoing[i], incoming[i]));
+        }
+        communicator.advance();
+    }
+    communicator.end_exchange(exec, tickets[2]);
+    communicator.end_exchange(exec, tickets[0]);
+    for (std::size_t i = 0; i < 3; ++i) {
+        for (int r = 0; r < communicator.size(); ++r) {
+            const Tensor& from = incoming[i][static_cast<std::size_t>(r)];
+            CHECK(to_host<double>(exec, from) ==
+                  std::vector<double>(static_cast<std::size_t>(from.shape().elements()), marked(i, r, communicator.rank())));
+        }
+    }
+    // Parts that overlap, some of them empty: each rank has its own of the sum, whose buckets are on their way beside other exchanges.
+    std::vector<Range> parts;
     for (int r = 0; r < communicator.size(); ++r) {
-        Size first = r * 1000, beyond = r % 2 == 0 ? 300'000 : 0;
-        parts.push_back({{std::max<Size>(0, first - 30), 1030 + beyond}, {400'000 + r, r % 3}});
+        parts.push_back({std::max<Size>(0, r * 1000 - 30), r % 3 == 2 ? 0 : 1030 + (r % 2 == 0 ? 300'000 : 0)});
     }
     auto value = [](int rank, Size i) { return std::sin(static_cast<double>(i) + 0.3) * std::exp(static_cast<double>(rank)); };
     std::vector<float> summands(400'020);
     for (std::size_t i = 0; i < summands.size(); ++i) summands[i] = static_cast<float>(value(communicator.rank(), static_cast<Size>(i)));
     Tensor whole = from_host(exec, {400'020}, Dtype::f32, summands), in_parts = from_host(exec, {400'020}, Dtype::f32, summands);
     communicator.tree_sum(exec, whole);
-    communicator.tree_sum_parts(exec, in_parts, parts);
-    for (const Range& part : parts[static_cast<std::size_t>(communicator.rank())]) {
-        if (part.elements == 0) continue;
+    constexpr Size kBucket = 70'001;
+    TreeSums sums(exec, Dtype::f32, kBucket, 2);
+    for (Size first = 0; first < in_parts.size(0); first += kBucket) {
+        Range bucket{first, std::min(kBucket, in_parts.size(0) - first)};
+        std::vector<Range> needed;
+        for (const Range& part : parts) {
+            Range both = overlap(part, bucket);
+            needed.push_back({both.first - first, both.elements});
+        }
+        sums.add(communicator, in_parts.view_at(first, {bucket.elements}, bucket.elements), needed);
+        communicator.advance();
+        Tensor ranks(exec, {communicator.size()}, Dtype::i32);
+        communicator.all_gather(exec, ranks.reshaped({communicator.size(), 1}),
+                                from_host(exec, {1, 1}, Dtype::i32, std::vector<std::int32_t>{communicator.rank()}));
+        keep(ranks);
+    }
+    sums.finish();
+    if (const Range& part = parts[static_cast<std::size_t>(communicator.rank())]; part.elements > 0) {
         auto of = [&](const Tensor& tensor) { return to_host<double>(exec, tensor.view_at(part.first, {part.elements}, part.elements)); };
         CHECK(of(in_parts) == of(whole));
     }

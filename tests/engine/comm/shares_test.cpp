@@ -1,5 +1,6 @@
 #include "engine/comm/shares.h"
 
+#include "engine/comm/tree_sums.h"
 #include "engine/tensor/transfer.h"
 
 #include <cmath>
@@ -63,7 +64,12 @@ TEST_CASE("the tree over any number of ranks, each with the tree of its share, i
                 std::vector<float> own = tree(exec.shards.first, exec.shards.first + exec.shards.count);
                 Tensor sum = from_host(exec, {kElements}, Dtype::f32, own), part = from_host(exec, {kElements}, Dtype::f32, own);
                 communicator.tree_sum(exec, sum);
-                communicator.tree_sum_parts(exec, part, {static_cast<std::size_t>(ranks), std::vector<Range>{{0, kElements}}});
+                TreeSums in_buckets(exec, Dtype::f32, 3, 2);
+                for (Size first = 0; first < kElements; first += 3) {
+                    Size elements = std::min<Size>(3, kElements - first);
+                    in_buckets.add(communicator, part.view_at(first, {elements}, elements));
+                }
+                in_buckets.finish();
                 sums[static_cast<std::size_t>(communicator.rank())] = to_host<float>(exec, sum);
                 parts[static_cast<std::size_t>(communicator.rank())] = to_host<float>(exec, part);
             });
