@@ -188,7 +188,7 @@ std::function<int()> add_plan(CLI::App& app) {
     app.add_option("--flops", times.flops, "FLOP/s that a rank sustains: its peak times MFU")->check(positive());
     app.add_option("--memory-bandwidth", times.memory_bandwidth, "bytes a second of a rank's memory")->check(positive());
     app.add_option("--ranks-per-node", times.ranks_per_node, "ranks of one machine (default: 8)")->check(between(1, 4096));
-    app.add_option("--overlap", times.overlap, "part of computing beside which gradients travel (default: 0; at best 0.67)")
+    app.add_option("--overlap", times.overlap, "part of computing beside which gradients travel (default: 0.67, the backward pass)")
         ->check(between(0.0, 1.0));
     app.add_flag("--json", arguments->as_json, "print one JSON document");
     return [arguments] { return run_plan(*arguments); };

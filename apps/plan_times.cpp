@@ -55,12 +55,14 @@ PlanTimes plan_times(const Config& config, Size vocab, const std::vector<Size>& 
     if (!options.comm.empty()) use_constants(cluster, load_constants(options.comm), exact, options.comm);
     use_speeds(cluster, options.flops, options.memory_bandwidth);
     cluster.ranks_per_node = options.ranks_per_node;
-    cluster.overlap = options.overlap;
+    cluster.overlap = options.overlap.value_or(kBackwardShare);
     cluster.two_levels = !exact && config.train.device.starts_with("cuda");
     cluster.sources.push_back(
         fmt::format("given: {} ranks a machine (--ranks-per-node); sums {}", cluster.ranks_per_node,
                     cluster.two_levels ? "inside machines, then between them" : "from every rank to every rank, assumed 1 us a message"));
-    cluster.sources.push_back(fmt::format("given: gradients travel beside {:.0f} % of the computing (--overlap)", 100 * cluster.overlap));
+    cluster.sources.push_back(fmt::format("{}: gradients travel beside {:.0f} % of the computing{} (--overlap)",
+                                          options.overlap ? "given" : "assumed", 100 * cluster.overlap,
+                                          options.overlap ? "" : ", the backward pass"));
     for (Size count : ranks) {
         Config own = grown(config, count, options.weak);
         TimedPlan row{.ranks = static_cast<int>(count), .plan = make_plan(own, vocab), .step = {}};

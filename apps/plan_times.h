@@ -2,6 +2,8 @@
 #include "apps/plan.h"
 #include "apps/step_estimate.h"
 
+#include <optional>
+
 namespace apps {
 
 // A plan on some number of ranks with the time of its step.
@@ -18,7 +20,8 @@ struct PlanTimes {
 
 struct TimeOptions {
     std::string comm;  // a file of constants; empty: assumed
-    double flops = 0, memory_bandwidth = 0, overlap = 0;
+    double flops = 0, memory_bandwidth = 0;
+    std::optional<double> overlap;  // none: the backward pass
     int ranks_per_node = 8;
     bool weak = false;  // every rank keeps the tokens of one rank: train.batch grows with the ranks
 };

@@ -11,7 +11,7 @@ namespace apps {
 //
 // One exchange: latency + max(bytes to ranks of the machine / local bandwidth, bytes to others / remote bandwidth) + (n−2)·message.
 //
-// flat        what tree_sum and all_gather do: every rank with every other one. S bytes, g' = min(g, n):
+// flat        what tree_sum, in buckets, and all_gather do: every rank with every other one. S bytes, g' = min(g, n):
 //   gather    one exchange of (g'−1)·S/n and (n−g')·S/n
 //   sum       two of them: a slice to each rank, the slice's sum to all
 // two levels  what a library's own sum does (reduction = fast on GPUs):
@@ -21,9 +21,14 @@ namespace apps {
 // bandwidth,
 //             of the machine's links where the group fits it, else of those between machines
 // step        compute + max(0, sum − overlap·compute) + gather + exchange + optimizer
+//   overlap   2/3, the backward pass, beside which buckets of gradients travel as its nodes complete them (nn/gradient_sums.h). Too good
+//             for what completes last, the embedding's, and where the cores that compute carry the bytes: CPU ranks of one machine
 //   compute   3·(forward FLOPs of the rank's tokens) / (peak·MFU)
 //   optimizer bytes that AdamW and the norm touch / memory bandwidth
 // efficiency  compute / (compute + exposed sum + gather + exchange)
+
+// Of a step's computing: two of three products.
+constexpr double kBackwardShare = 2.0 / 3;
 
 // The ranks' machines.
 struct Cluster {

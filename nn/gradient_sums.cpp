@@ -14,8 +14,13 @@ namespace {
 
 // Buckets on their way to the ranks that sum them.
 constexpr int kDepth = 4;
-// Elements of a bucket: enough for full bandwidth; so few that all on their way are at most a sixteenth of the gradients.
-constexpr Size kLeast = Size{1} << 14, kMost = Size{1} << 20;
+// Elements of a bucket: so few that those on their way are a sixteenth of the gradients, between these bounds; but enough for a message
+// that is worth its latency to each rank.
+constexpr Size kLeast = Size{1} << 14, kMost = Size{1} << 20, kLeastSlice = Size{1} << 12;
+
+Size bucket_elements(const ParameterStore& store, int ranks) {
+    return std::max(std::clamp(store.pass_gradient().size(0) / 64, kLeast, kMost), ranks * kLeastSlice);
+}
 
 // What a rank needs of a bucket, and what stands between, counted from the bucket's first element.
 ParameterStore::Range hull_within(const std::vector<ParameterStore::Range>& needed, const ParameterStore::Range& bucket) {
@@ -34,7 +39,7 @@ ParameterStore::Range hull_within(const std::vector<ParameterStore::Range>& need
 GradientSums::GradientSums(Exec& exec, ParameterStore& store, Reduction reduction, const Needed& needed, Size bucket)
     : exec_(exec), store_(store), reduction_(reduction) {
     if (rank_count(exec) == 1) return;
-    cut(bucket > 0 ? bucket : std::clamp(store.pass_gradient().size(0) / 64, kLeast, kMost));
+    cut(bucket > 0 ? bucket : bucket_elements(store, rank_count(exec)));
     Communicator& all = *exec.communicator;
     for (Bucket& each : buckets_) {
         if (each.sharers > 1) replicas_.try_emplace(each.sharers, all, replicas_of(all.rank(), all.size(), each.sharers));
@@ -79,7 +84,7 @@ void GradientSums::begin() {
     beside_ = exec_;
     if (void* stream = exec_.communicator->side_stream(); stream != nullptr) beside_.stream = stream;
     Size most = std::ranges::max(buckets_, {}, [](const Bucket& bucket) { return bucket.range.elements; }).range.elements;
-    sums_.emplace(beside_, store_.pass_gradient().dtype(), most, kDepth);
+    sums_.emplace(beside_, store_.pass_gradient().dtype(), most, std::min(kDepth, static_cast<int>(buckets_.size())));
 }
 
 void GradientSums::complete(Part& part) {

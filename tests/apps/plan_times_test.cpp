@@ -59,8 +59,8 @@ TEST_CASE("the speeds that a rank was given or measured with are those of the ta
         apps::plan_times(recipe(), 8000, {8}, {.comm = (folder / "comm.json").string(), .flops = 1e12, .ranks_per_node = 16, .weak = true});
     const apps::TimedPlan& row = times.rows.front();
     CHECK(row.step.compute == 3 * row.plan.flops_per_token.forward * static_cast<double>(row.plan.tokens_per_rank) / 1e12);
-    // At 1 GB/s a rank sends what the plan counted; and 6 messages an exchange, 2 exchanges a sum.
-    double messages = 2 * 6e-6 * static_cast<double>(row.plan.communication_calls.at("gradients"));
+    // At 1 GB/s a rank sends what the plan counted; and 6 messages an exchange.
+    double messages = 6e-6 * static_cast<double>(row.plan.communication_calls.at("gradients"));
     CHECK(row.step.sum == doctest::Approx(static_cast<double>(row.plan.communication_bytes.at("gradients")) / 1e9 + messages));
 }
 
@@ -77,6 +77,10 @@ TEST_CASE("plan prints the table, and with --json one document with the same row
     CHECK(document["times"]["rows"][4]["ranks"] == 4096);
     CHECK(document["times"]["rows"][4]["seconds"]["total"].get<double>() > document["times"]["rows"][0]["seconds"]["total"].get<double>());
     CHECK(document["times"]["sources"][0] == "given: 1 GFLOP/s of a rank");
+    CHECK(text.find("assumed: gradients travel beside 67 % of the computing, the backward pass (--overlap)") != std::string::npos);
+    auto after = nlohmann::json::parse(tests::printed_by({"plan", "-c", file, "--ranks", "1,2", "--json", "--overlap", "0"}));
+    CHECK(after["times"]["rows"][1]["seconds"]["gradient_sum_exposed"] == after["times"]["rows"][1]["seconds"]["gradient_sum"]);
+    CHECK(after["times"]["sources"].back() == "given: gradients travel beside 0 % of the computing (--overlap)");
     CHECK(tests::run_program({"plan", "-c", file, "--ranks", "0"}).code == 2);
     CHECK(tests::run_program({"plan", "-c", file, "--ranks", "9"}).code == 1);
 }
