@@ -5,6 +5,7 @@
 #include "engine/ops/linear.h"
 #include "engine/tensor/transfer.h"
 #include "nn/optimizer.h"
+#include "tests/support/late_ranks.h"
 #include "tests/support/random.h"
 
 #include <cmath>
@@ -51,7 +52,8 @@ struct Summed {
 Summed summed(int ranks, Size bucket, ParameterStore::Cut cut = ParameterStore::Cut::none) {
     Summed result;
     run_virtual_ranks(ranks, [&](Communicator& communicator) {
-        Exec exec{.communicator = &communicator, .shards = share_of(communicator.rank(), ranks, ranks)};
+        tests::LateRanks late(communicator);
+        Exec exec{.communicator = ranks > 1 ? &late : &communicator, .shards = share_of(communicator.rank(), ranks, ranks)};
         Chain chain;
         ParameterStore store(exec, chain, Dtype::f32, 3, true, ParameterStore::Values::initial, cut);
         nn::Optimizer optimizer(exec, store, {});
@@ -72,6 +74,7 @@ Summed summed(int ranks, Size bucket, ParameterStore::Cut cut = ParameterStore::
             });
             sums.finish();
             CHECK(sums.begun() == sums.buckets());
+            CHECK(late.under_way() == 0);
         }
         ParameterStore::Range held =
             cut == ParameterStore::Cut::none ? ParameterStore::Range{0, store.flat_elements()} : store.range_of(communicator.rank(), ranks);

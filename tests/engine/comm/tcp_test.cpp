@@ -34,6 +34,29 @@ void share(Transport& transport, std::size_t count) {
     for (std::size_t r = 0; r < ranks; ++r) CHECK(theirs[r] == std::vector<std::byte>(count, static_cast<std::byte>(r + 1)));
 }
 
+// A rank's `count` bytes for everybody, and theirs for it, on their way.
+class Messages {
+  public:
+    Messages(const Transport& transport, std::size_t count)
+        : own_(count, static_cast<std::byte>(transport.rank() + 1)),
+          theirs_(static_cast<std::size_t>(transport.size()), std::vector<std::byte>(count)) {}
+    Transport::Ticket begin(std::string_view collective, Transport& transport) {
+        return transport.begin(collective, std::vector<Transport::Send>(theirs_.size(), own_),
+                               std::vector<Transport::Receive>(theirs_.begin(), theirs_.end()));
+    }
+    bool are_here() const {
+        bool all = true;
+        for (std::size_t r = 0; r < theirs_.size(); ++r) {
+            all = all && (theirs_[r].empty() || theirs_[r].back() == static_cast<std::byte>(r + 1));
+        }
+        return all;
+    }
+
+  private:
+    std::vector<std::byte> own_;
+    std::vector<std::vector<std::byte>> theirs_;
+};
+
 // Ranks as threads; what each threw, or nothing.
 std::vector<std::string> run_ranks(int size, double patience, const std::function<TcpMeeting(int rank)>& place,
                                    const std::function<void(Transport&)>& body) {
@@ -138,6 +161,67 @@ TEST_CASE("a message may take longer than the patience, over a link that is slow
             CHECK(std::chrono::duration<double>(Clock::now() - begin).count() > 0.25);
         });
     for (const std::string& error : errors) CHECK_MESSAGE(error.empty(), error);
+}
+
+TEST_CASE("what was begun moves while nobody waits, and ends in any order") {
+    for (const std::string& error : run_ranks(3, 20, [](Transport& transport) {
+             std::vector<Messages> under_way;
+             for (std::size_t count : {12'000'001, 3, 0}) under_way.emplace_back(transport, count);
+             std::vector<Transport::Ticket> tickets;
+             for (Messages& each : under_way) tickets.push_back(each.begin("share", transport));
+             // More than a socket holds, to the last byte.
+             Clock::time_point begin = Clock::now();
+             while (!under_way[1].are_here() && std::chrono::duration<double>(Clock::now() - begin).count() < 20) transport.advance();
+             CHECK(under_way[0].are_here());
+             CHECK(under_way[1].are_here());
+             share(transport, 9);
+             for (std::size_t i : {2, 0, 1}) transport.end(tickets[i]);
+         })) {
+        CHECK_MESSAGE(error.empty(), error);
+    }
+}
+
+TEST_CASE("a rank that computes beside an exchange is not late, and one that others wait for afterwards is") {
+    std::vector<std::string> errors = run_ranks(2, 0.5, [](Transport& transport) {
+        Messages first(transport, 1000), second(transport, 1000);
+        Transport::Ticket one = first.begin("first", transport);
+        std::this_thread::sleep_for(std::chrono::milliseconds(800));
+        transport.end(one);
+        CHECK(first.are_here());
+        if (transport.rank() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+        transport.end(second.begin("second", transport));
+        share(transport, 10);
+    });
+    CHECK_MESSAGE(says(errors[0], "[second] rank 1 (process "), errors[0]);
+    CHECK_MESSAGE(says(errors[0], "gave rank 0 no answer for 0.5 s"), errors[0]);
+    CHECK_MESSAGE(says(errors[1], "waits no longer for rank 1, this one"), errors[1]);
+}
+
+TEST_CASE("a rank that ends between others' exchanges is named by whoever looks, with the first exchange that it left open") {
+    std::vector<std::string> errors = run_ranks(2, 20, [](Transport& transport) {
+        Messages first(transport, 10), second(transport, 10), third(transport, 10);
+        Transport::Ticket one = first.begin("first", transport);
+        if (transport.rank() == 1) return transport.end(one);
+        second.begin("second", transport);
+        third.begin("third", transport);
+        for (int i = 0; i < 2000; ++i) {
+            transport.advance();
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+    });
+    CHECK(errors[1].empty());
+    CHECK_MESSAGE(says(errors[0], "[second] rank 1 died (process "), errors[0]);
+}
+
+TEST_CASE("ranks that disagree on the size of one exchange of several name that one") {
+    std::vector<std::string> errors = run_ranks(2, 20, [](Transport& transport) {
+        Messages first(transport, 10), second(transport, transport.rank() == 0 ? 4 : 7), third(transport, 10);
+        first.begin("first", transport);
+        second.begin("second", transport);
+        transport.end(third.begin("third", transport));
+    });
+    CHECK_MESSAGE(says(errors[0], "[second] ranks disagree: rank 1 sends 7 bytes, rank 0 expects 4"), errors[0]);
+    CHECK_FALSE(errors[1].empty());
 }
 
 TEST_CASE("a rank that gives up says which rank it lost, and the others name that one") {
