@@ -184,8 +184,9 @@ TEST_CASE("what was begun moves while nobody waits, and ends in any order") {
 TEST_CASE("a rank that computes beside an exchange is not late, and one that others wait for afterwards is") {
     std::vector<std::string> errors = run_ranks(2, 0.5, [](Transport& transport) {
         Messages first(transport, 1000), second(transport, 1000);
+        if (transport.rank() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(1000));
         Transport::Ticket one = first.begin("first", transport);
-        std::this_thread::sleep_for(std::chrono::milliseconds(800));
+        if (transport.rank() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(800));
         transport.end(one);
         CHECK(first.are_here());
         if (transport.rank() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(1500));
