@@ -16,7 +16,7 @@ namespace {
 constexpr int kDepth = 4;
 // Elements of a bucket: so few that those on their way are a sixteenth of the gradients, between these bounds; but enough for a message
 // that is worth its latency to each rank.
-constexpr Size kLeast = Size{1} << 14, kMost = Size{1} << 20, kLeastSlice = Size{1} << 12;
+constexpr Size kLeast = Size{1} << 12, kMost = Size{1} << 20, kLeastSlice = Size{1} << 11;
 
 Size bucket_elements(const ParameterStore& store, int ranks) {
     return std::max(std::clamp(store.pass_gradient().size(0) / 64, kLeast, kMost), ranks * kLeastSlice);

@@ -84,6 +84,27 @@ TEST_CASE("3 and 8 ranks train to the bits of one where the micro-shards can be 
     }
 }
 
+TEST_CASE("gradients of dozens of buckets, summed beside the backward passes of two micro-batches, train to the bits of one rank") {
+    SmallRuns runs;
+    runs.set_model(
+        "[model]\nkind = \"transformer-xl\"\nchannels = 64\nlayers = 3\nheads = 2\nhead_size = 16\ntied = true\n"
+        "[ffn]\nmethod = \"sigma-moe\"\nn_experts = 8\nexpert_size = 32\nk = 2\n");
+    const Arguments settings{"train.micro_batch=1", "train.accumulate=2", "train.eval_every=0", "train.save_every=0"};
+    REQUIRE(run_program(runs.train("one", settings)).code == 0);
+    for (const std::string& over : ways_to_launch()) {
+        for (auto [ranks, layout] : {std::pair{2, "parallel.zero=0"}, std::pair{3, "parallel.zero=1"}, std::pair{4, "parallel.expert=2"}}) {
+            CAPTURE(over);
+            CAPTURE(layout);
+            Arguments own = settings;
+            own.push_back(layout);
+            std::string out = over + std::to_string(ranks);
+            ProgramResult result = launch(ranks, runs.train(out, own), over);
+            CHECK_MESSAGE(result.code == 0, result.errors);
+            check_equal_runs(runs / "one", runs / out);
+        }
+    }
+}
+
 TEST_CASE("without mpirun in the PATH, launch starts ranks that meet over TCP") {
     SmallRuns runs;
     Arguments words = runs.train("run");
