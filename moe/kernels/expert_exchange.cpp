@@ -15,8 +15,11 @@ using engine::store;
 using engine::kernels::tile::arena;
 
 template <class D>
-void own_ids(Exec&, std::int32_t* out, const std::int32_t* ids, Size count, Size first, Size experts) {
-    for (Size i = 0; i < count; ++i) out[i] = ids[i] >= first && ids[i] < first + experts ? static_cast<std::int32_t>(ids[i] - first) : -1;
+void own_ids(Exec&, std::int32_t* out, const std::int32_t* ids, Size count, Size first, Size experts, const std::int32_t* slot) {
+    for (Size i = 0; i < count; ++i) {
+        bool own = ids[i] >= first && ids[i] < first + experts && (slot == nullptr || slot[i] >= 0);
+        out[i] = own ? static_cast<std::int32_t>(ids[i] - first) : -1;
+    }
 }
 
 template <class D>
@@ -37,12 +40,16 @@ void owners_of_rows(Exec&, std::int32_t* out, const std::int32_t* ids, Size N, S
 
 template <class D, class T>
 void take_rows(Exec&, Rows<T> y, Rows<const T> x, const std::int32_t* index, const std::int32_t* through) {
-    parallel_for(y.rows, [&](Size i) { std::copy_n(x.row(through != nullptr ? through[index[i]] : index[i]), y.columns, y.row(i)); });
+    parallel_for(y.rows, [&](Size i) {
+        if (index[i] >= 0) std::copy_n(x.row(through != nullptr ? through[index[i]] : index[i]), y.columns, y.row(i));
+    });
 }
 
 template <class D, class T>
 void put_rows(Exec&, Rows<T> y, Rows<const T> x, const std::int32_t* index) {
-    parallel_for(x.rows, [&](Size i) { std::copy_n(x.row(i), y.columns, y.row(index[i])); });
+    parallel_for(x.rows, [&](Size i) {
+        if (index[i] >= 0) std::copy_n(x.row(i), y.columns, y.row(index[i]));
+    });
 }
 
 template <class D, class T>
@@ -63,7 +70,7 @@ void sum_routed_rows(Exec&, Rows<T> y, bool add, Rows<const Sum<T>> x, const std
     });
 }
 
-template void own_ids<Here>(Exec&, std::int32_t*, const std::int32_t*, Size, Size, Size);
+template void own_ids<Here>(Exec&, std::int32_t*, const std::int32_t*, Size, Size, Size, const std::int32_t*);
 template void owners<Here>(Exec&, std::int32_t*, const std::int32_t*, Size, Size);
 template void owners_of_rows<Here>(Exec&, std::int32_t*, const std::int32_t*, Size, Size, Size, Size);
 #define INSTANTIATE(T)                                                                                         \

@@ -16,9 +16,11 @@ inline unsigned exchange_blocks(Size count) { return static_cast<unsigned>((coun
 
 __device__ inline Size exchange_index() { return static_cast<Size>(blockIdx.x) * blockDim.x + threadIdx.x; }
 
-__global__ void own_ids_kernel(std::int32_t* out, const std::int32_t* ids, Size count, Size first, Size experts) {
+__global__ void own_ids_kernel(std::int32_t* out, const std::int32_t* ids, Size count, Size first, Size experts, const std::int32_t* slot) {
     Size i = exchange_index();
-    if (i < count) out[i] = ids[i] >= first && ids[i] < first + experts ? static_cast<std::int32_t>(ids[i] - first) : -1;
+    if (i >= count) return;
+    bool own = ids[i] >= first && ids[i] < first + experts && (slot == nullptr || slot[i] >= 0);
+    out[i] = own ? static_cast<std::int32_t>(ids[i] - first) : -1;
 }
 
 __global__ void owners_kernel(std::int32_t* out, const std::int32_t* ids, Size count, Size experts) {
@@ -41,14 +43,16 @@ __global__ void owners_of_rows_kernel(std::int32_t* out, const std::int32_t* ids
 // One block a row.
 template <class T>
 __global__ void take_rows_kernel(Rows<T> y, Rows<const T> x, const std::int32_t* index, const std::int32_t* through) {
-    Size i = blockIdx.x, from = through != nullptr ? through[index[i]] : index[i];
+    Size i = blockIdx.x;
+    if (index[i] < 0) return;
+    Size from = through != nullptr ? through[index[i]] : index[i];
     for (Size c = threadIdx.x; c < y.columns; c += blockDim.x) y(i, c) = x(from, c);
 }
 
 template <class T>
 __global__ void put_rows_kernel(Rows<T> y, Rows<const T> x, const std::int32_t* index) {
     Size i = blockIdx.x, to = index[i];
-    for (Size c = threadIdx.x; c < y.columns; c += blockDim.x) y(to, c) = x(i, c);
+    for (Size c = threadIdx.x; to >= 0 && c < y.columns; c += blockDim.x) y(to, c) = x(i, c);
 }
 
 template <class T>
@@ -67,10 +71,10 @@ __global__ void sum_routed_rows_kernel(Rows<T> y, bool add, Rows<const float> x,
 }  // namespace ENGINE_DEVICE
 
 template <class D>
-void own_ids(Exec& exec, std::int32_t* out, const std::int32_t* ids, Size count, Size first, Size experts) {
+void own_ids(Exec& exec, std::int32_t* out, const std::int32_t* ids, Size count, Size first, Size experts, const std::int32_t* slot) {
     if (count == 0) return;
     engine::launch("own_ids_kernel", own_ids_kernel, dim3(exchange_blocks(count)), kExchangeThreads, 0, exec.stream, out, ids, count, first,
-                   experts);
+                   experts, slot);
 }
 
 template <class D>
@@ -108,7 +112,7 @@ void sum_routed_rows(Exec& exec, Rows<T> y, bool add, Rows<const Sum<T>> x, cons
                    exec.stream, y, add, x, position, K);
 }
 
-template void own_ids<Here>(Exec&, std::int32_t*, const std::int32_t*, Size, Size, Size);
+template void own_ids<Here>(Exec&, std::int32_t*, const std::int32_t*, Size, Size, Size, const std::int32_t*);
 template void owners<Here>(Exec&, std::int32_t*, const std::int32_t*, Size, Size);
 template void owners_of_rows<Here>(Exec&, std::int32_t*, const std::int32_t*, Size, Size, Size, Size);
 #define INSTANTIATE(T)                                                                                         \

@@ -11,9 +11,10 @@ using engine::Sum;
 
 // Who of the ranks that share E experts, `experts` each, has which choice. All integers: the same on every device.
 
-// out[i] = ids[i] − first where that is one of `experts`, else −1.   ids, out (count)
+// out[i] = ids[i] − first where that is one of `experts` and has a slot, if slots are given; else −1.   ids, out, slot (count)
 template <class D>
-void own_ids(Exec& exec, std::int32_t* out, const std::int32_t* ids, Size count, Size first, Size experts);
+void own_ids(Exec& exec, std::int32_t* out, const std::int32_t* ids, Size count, Size first, Size experts,
+             const std::int32_t* slot = nullptr);
 
 // out[i] = ids[i] / experts, −1 of −1: the owner's number.   ids, out (count)
 template <class D>
@@ -23,7 +24,8 @@ void owners(Exec& exec, std::int32_t* out, const std::int32_t* ids, Size count, 
 template <class D>
 void owners_of_rows(Exec& exec, std::int32_t* out, const std::int32_t* ids, Size N, Size K, Size P, Size experts);
 
-// y[i] = x[index[i]], or x[through[index[i]]] where `through` is given; and y[index[i]] = x[i].   Rows of T; memory-bound.
+// y[i] = x[index[i]], or x[through[index[i]]] where `through` is given; and y[index[i]] = x[i]. Where the index is −1 nothing is read or
+// written.   Rows of T; memory-bound.
 template <class D, class T>
 void take_rows(Exec& exec, Rows<T> y, Rows<const T> x, const std::int32_t* index, const std::int32_t* through = nullptr);
 template <class D, class T>

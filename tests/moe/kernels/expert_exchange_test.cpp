@@ -41,15 +41,26 @@ TEST_CASE_DEVICES("ids are split among the ranks that own them; what nobody comp
         if (ids[i] >= 0) expected_rows[i / 3 * 3 + static_cast<std::size_t>(ids[i] / 2)] = ids[i] / 2;
     }
     CHECK(to_host<std::int32_t>(exec, own) == expected_own);
+    // Every other choice has a slot.
+    Ids slots;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+        slots.push_back(i % 2 == 0 ? static_cast<std::int32_t>(i) : -1);
+        if (i % 2 == 1) expected_own[i] = -1;
+    }
+    Tensor slot = from_host(exec, {N, K}, Dtype::i32, slots);
+    visit_device(exec, [&]<class D>(D) {
+        own_ids<D>(exec, own.data<std::int32_t>(), on.data<std::int32_t>(), N * K, 2, 2, slot.data<std::int32_t>());
+    });
+    CHECK(to_host<std::int32_t>(exec, own) == expected_own);
     CHECK(to_host<std::int32_t>(exec, owner) == expected_owner);
     CHECK(to_host<std::int32_t>(exec, of_rows) == expected_rows);
 }
 
-TEST_CASE_DEVICES("rows are taken and put by index, also through a second one") {
+TEST_CASE_DEVICES("rows are taken and put by index, also through a second one, and an index of -1 leaves everything as it is") {
     Size R = 6, C = 11;
     for (Dtype dtype : {Dtype::f32, Dtype::bf16}) {
         Tensor x = from_host(exec, {R, C}, dtype, tests::random_values(R * C, 3));
-        Tensor index = from_host(exec, {4}, Dtype::i32, Ids{5, 0, 2, 3}), through = from_host(exec, {R}, Dtype::i32, Ids{1, 9, 4, 0, 9, 3});
+        Tensor index = from_host(exec, {4}, Dtype::i32, Ids{5, 0, 2, 3}), through = from_host(exec, {R}, Dtype::i32, Ids{1, 9, 4, 0, 5, 3});
         Tensor taken(exec, {4, C}, dtype), taken_through(exec, {4, C}, dtype), back = zeros(exec, {R, C}, dtype);
         visit(exec, dtype, [&]<class D, class T>(On<D, T>) {
             take_rows<D, T>(exec, taken.rows<T>(), x.rows<T>(), index.data<std::int32_t>());
@@ -64,6 +75,19 @@ TEST_CASE_DEVICES("rows are taken and put by index, also through a second one") 
             CHECK(row(back, from[i]) == row(x, from[i]));
         }
         CHECK(row(back, 1) == std::vector<double>(static_cast<std::size_t>(C), 0.0));
+        Tensor some = from_host(exec, {4}, Dtype::i32, Ids{-1, 2, -1, 4}),
+               kept = from_host(exec, {4, C}, dtype, tests::random_values(4 * C, 8));
+        std::vector<double> before = row(kept, 0);
+        visit(exec, dtype, [&]<class D, class T>(On<D, T>) {
+            take_rows<D, T>(exec, kept.rows<T>(), x.rows<T>(), some.data<std::int32_t>(), through.data<std::int32_t>());
+            put_rows<D, T>(exec, back.rows<T>(), x.rows<T>().slice(0, 4), some.data<std::int32_t>());
+        });
+        CHECK(row(kept, 0) == before);
+        CHECK(row(kept, 1) == row(x, 4));
+        CHECK(row(kept, 3) == row(x, 5));
+        CHECK(row(back, 2) == row(x, 1));
+        CHECK(row(back, 4) == row(x, 3));
+        CHECK(row(back, 3) == row(x, 3));
     }
 }
 
