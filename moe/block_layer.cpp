@@ -1,9 +1,10 @@
 #include "moe/block_layer.h"
 
 #include "engine/base/error.h"
+#include "engine/base/visit.h"
+#include "engine/kernels/elementwise.h"
 #include "engine/ops/dropout.h"
 #include "engine/ops/linear.h"
-#include "engine/tensor/transfer.h"
 #include "moe/layer_options.h"
 #include "moe/ops/keep_top.h"
 #include "nn/init.h"
@@ -47,8 +48,10 @@ nn::FeedForwardResult BlockLayer::forward(Tape& tape, const Var& x_NC, const nn:
         ops::KeptTop kept = ops::keep_top(tape, hidden_NF, k_);
         hidden_NF = kept.y_NF;
         result.routing.ids = kept.ids_NK;
-        result.routing.gates = from_host(tape.exec(), kept.ids_NK.shape(), sum_dtype(x_NC.dtype()),
-                                         std::vector<double>(static_cast<std::size_t>(kept.ids_NK.shape().elements()), 1.0));
+        Tensor& gates = result.routing.gates;
+        gates = Tensor(tape.exec(), kept.ids_NK.shape(), sum_dtype(x_NC.dtype()));
+        visit(tape.exec(), gates.dtype(),
+              [&]<class D, class T>(On<D, T>) { engine::kernels::fill<D, T>(tape.exec(), gates.rows<T>(), Sum<T>(1)); });
     }
     result.y_NC = engine::ops::linear(tape, hidden_NF, w2_.var, bias_ ? b2_.var : Var());
     return result;

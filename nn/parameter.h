@@ -35,14 +35,15 @@ struct Parameter {
 };
 
 // A tensor without gradient that is saved with the weights: a router's bias, a hash table, running statistics. A training step may leave
-// `next`, which becomes `value` after the update.
+// `next`, which becomes `value` after the update; where that is made of all passes of the step, `sums` and `rows` are of those so far.
 struct State {
     std::string name;
     Shape shape;
     Dtype dtype = Dtype::f32;  // a floating one becomes the Sum dtype of the parameters
     Initial initial;
     Tensor value;
-    Tensor next;
+    Tensor next, sums;
+    double rows = 0;
 };
 
 }  // namespace nn

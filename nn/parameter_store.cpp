@@ -244,10 +244,21 @@ Size ParameterStore::bytes_of_values() const {
     return parts_.bytes() + shared_elements() * element_bytes(dtype_) + (dtype_ == sum_dtype(dtype_) ? 0 : master_.bytes());
 }
 
+std::vector<State> ParameterStore::copy_of_states() const {
+    std::vector<State> states;
+    for (const State* state : states_) states.push_back(*state);
+    return states;
+}
+
+void ParameterStore::take_back_states(const std::vector<State>& states) {
+    for (std::size_t i = 0; i < states.size(); ++i) *states_[i] = states[i];
+}
+
 void ParameterStore::advance_states() {
     for (State* state : states_) {
         if (state->next.defined()) std::swap(state->value, state->next);
-        state->next = Tensor();
+        state->next = state->sums = Tensor();
+        state->rows = 0;
     }
 }
 

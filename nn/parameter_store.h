@@ -97,6 +97,9 @@ class ParameterStore {
     void add_uses(engine::Exec& exec);
     // New master values were written: refreshes the compute copy, the other ranks' parts too.
     void share_values(engine::Exec& exec);
+    // What the passes of a step left in the states so far; and back to it, where a pass counts for nothing.
+    std::vector<State> copy_of_states() const;
+    void take_back_states(const std::vector<State>& states);
     // Every state that has a `next` takes it.
     void advance_states();
 

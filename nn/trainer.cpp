@@ -30,6 +30,8 @@ Trainer::Trainer(Exec& exec, LanguageModel& model, ParameterStore& store, const 
       optimizer_(exec, store, options),
       accumulate_(accumulate),
       sums_(exec, store, reduction, optimizer_.needed_gradients(store)) {
+    bool waits = exec.device.kind == DeviceKind::cuda || exec.device.kind == DeviceKind::simt;
+    if (waits && exec.sharing.experts > 1) capacities_ = std::make_unique<PairCapacities>();
     if (accumulate > 1) accumulated_ = zeros(exec, {store.flat_elements()}, store.gradient().dtype());
 }
 
@@ -42,9 +44,11 @@ void Trainer::begin(std::uint64_t seed, std::int64_t step, double learning_rate)
 
 std::vector<LayerReport> Trainer::pass(const Tensor& ids_BT, const Tensor& targets_BT, ModelMemory& memory, Size step_tokens) {
     step_tokens_ = step_tokens;
+    ModelMemory memory_before = capacities_ ? memory : ModelMemory();
+    std::vector<State> states_before = capacities_ ? store_.copy_of_states() : std::vector<State>();
     store_.begin_pass();
     Tape tape(exec_);
-    ModelResult result = model_.forward(tape, ids_BT, memory, 1.0 / accumulate_);
+    ModelResult result = forward(tape, ids_BT, memory);
     Tensor targets_N = targets_BT.reshaped({targets_BT.shape().elements()});
     Tensor shard_sums = ops::cross_entropy(tape, result.logits_NV, targets_N, 1.0 / static_cast<double>(step_tokens));
     result.logits_NV = Var();
@@ -57,6 +61,11 @@ std::vector<LayerReport> Trainer::pass(const Tensor& ids_BT, const Tensor& targe
         Tensor all(exec_, {count}, shard_sums.dtype());
         gather_shares(exec_, all.reshaped({count, 1}), shard_sums.reshaped({own, 1}));
         shard_sums = all;
+    }
+    if (capacities_ && !capacities_->fits()) {
+        memory = memory_before;
+        store_.take_back_states(states_before);
+        return pass(ids_BT, targets_BT, memory, step_tokens);
     }
     store_.add_uses(exec_);
     pass_losses_.push_back(shard_sums);
@@ -71,6 +80,14 @@ std::vector<LayerReport> Trainer::pass(const Tensor& ids_BT, const Tensor& targe
     ++passes_;
     for (const LayerReport& layer : result.layers) balance_.insert(balance_.end(), layer.losses.begin(), layer.losses.end());
     return std::move(result.layers);
+}
+
+ModelResult Trainer::forward(Tape& tape, const Tensor& ids_BT, ModelMemory& memory) {
+    if (capacities_) capacities_->begin_pass();
+    UsesCapacities scope(exec_, capacities_.get());
+    ModelResult result = model_.forward(tape, ids_BT, memory, 1.0 / accumulate_);
+    if (capacities_) capacities_->end_forward(exec_);
+    return result;
 }
 
 void Trainer::finish() {

@@ -8,6 +8,7 @@ namespace engine {
 
 class Pool;
 class Communicator;
+class PairCapacities;
 
 // Values that change from step to step. They stand in device memory, so that a captured step need not be captured again.
 struct StepScalars {
@@ -31,6 +32,7 @@ struct Sharing {
     Communicator* ranks = nullptr;  // all ranks; null where nothing is shared
     int experts = 1;
     int tables = 1;
+    PairCapacities* capacities = nullptr;  // of exchanges whose counts the host does not read; null: it reads them
 };
 
 // The one context of every kernel.

@@ -12,8 +12,11 @@ int device_count() { return 0; }
 void set_device(int) { missing(); }
 void* allocate(std::size_t) { missing(); }
 void release(void*) {}
+void* allocate_locked(std::size_t) { missing(); }
+void release_locked(void*) {}
 void copy_to_device(void*, const void*, std::size_t, void*) { missing(); }
 void copy_to_host(void*, const void*, std::size_t, void*) { missing(); }
+void begin_copy_to_host(void*, const void*, std::size_t, void*) { missing(); }
 void copy_on_device(void*, const void*, std::size_t, void*) { missing(); }
 void copy_rows_on_device(void*, std::size_t, const void*, std::size_t, std::size_t, std::size_t, void*) { missing(); }
 void fill_bytes(void*, int, std::size_t, void*) { missing(); }
@@ -25,6 +28,7 @@ void follow(void*, void*) { missing(); }
 void* make_event() { missing(); }
 void record(void*, void*) { missing(); }
 bool is_done(void*) { missing(); }
+void wait(void*) { missing(); }
 void destroy_event(void*) {}
 std::string bus_id(int) { missing(); }
 

@@ -1,5 +1,6 @@
 #include "engine/cuda/check.h"
 #include "engine/cuda/runtime.h"
+#include "engine/cuda/staging.h"
 
 #include <utility>
 
@@ -23,13 +24,23 @@ void* allocate(std::size_t bytes) {
     return memory;
 }
 void release(void* memory) { cudaFree(memory); }
+void* allocate_locked(std::size_t bytes) {
+    void* memory = nullptr;
+    check(cudaMallocHost(&memory, bytes), "cudaMallocHost");
+    return memory;
+}
+void release_locked(void* memory) { cudaFreeHost(memory); }
 void copy_to_device(void* to, const void* from, std::size_t bytes, void* stream) {
+    if (bytes <= kStagedBytes) return copy_staged(to, from, bytes, stream);
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, static_cast<cudaStream_t>(stream)), "copy to device");
     synchronize(stream);
 }
 void copy_to_host(void* to, const void* from, std::size_t bytes, void* stream) {
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, static_cast<cudaStream_t>(stream)), "copy to host");
     synchronize(stream);
+}
+void begin_copy_to_host(void* to, const void* from, std::size_t bytes, void* stream) {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, static_cast<cudaStream_t>(stream)), "copy to host");
 }
 void copy_on_device(void* to, const void* from, std::size_t bytes, void* stream) {
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, static_cast<cudaStream_t>(stream)), "copy on device");
@@ -69,6 +80,11 @@ void record(void* event, void* stream) {
     check(cudaEventRecord(static_cast<cudaEvent_t>(event), static_cast<cudaStream_t>(stream)), "cudaEventRecord");
 }
 bool is_done(void* event) { return cudaEventQuery(static_cast<cudaEvent_t>(event)) != cudaErrorNotReady; }
+void wait(void* event) {
+    cudaError_t status = cudaEventSynchronize(static_cast<cudaEvent_t>(event));
+    if (wait_check) wait_check();
+    check(status, "cudaEventSynchronize");
+}
 void destroy_event(void* event) { cudaEventDestroy(static_cast<cudaEvent_t>(event)); }
 std::string bus_id(int index) {
     char text[32] = "";

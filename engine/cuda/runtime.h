@@ -12,8 +12,15 @@ int device_count();
 void set_device(int index);
 void* allocate(std::size_t bytes);
 void release(void* memory);
+// Page-locked memory of the host: copies from it and to it need not be waited for.
+void* allocate_locked(std::size_t bytes);
+void release_locked(void* memory);
+// Up to 1 MiB the bytes are taken along at once (engine/cuda/staging.h); for more the host waits.
 void copy_to_device(void* to, const void* from, std::size_t bytes, void* stream);
+// The host waits for all that is in the stream.
 void copy_to_host(void* to, const void* from, std::size_t bytes, void* stream);
+// Into page-locked memory: there once the stream has come so far.
+void begin_copy_to_host(void* to, const void* from, std::size_t bytes, void* stream);
 void copy_on_device(void* to, const void* from, std::size_t bytes, void* stream);
 // Rows of `row_bytes` that stand `to_step` and `from_step` bytes apart.
 void copy_rows_on_device(void* to, std::size_t to_step, const void* from, std::size_t from_step, std::size_t row_bytes, std::size_t rows,
@@ -30,6 +37,8 @@ void follow(void* stream, void* other);
 void* make_event();
 void record(void* event, void* stream);
 bool is_done(void* event);
+// As synchronize, for what stands before the event alone.
+void wait(void* event);
 void destroy_event(void* event);
 // What tells a machine's GPUs apart, whatever their order is: "0000:3b:00.0".
 std::string bus_id(int index);

@@ -2,10 +2,13 @@
 
 #include "engine/cuda/runtime.h"
 
+#include <atomic>
 #include <cstring>
 
 namespace engine {
 namespace {
+
+std::atomic<long> reads{0};
 
 std::size_t to_size(Size value) { return static_cast<std::size_t>(value); }
 
@@ -38,17 +41,20 @@ void by_dtype(Dtype dtype, F&& f) {
     }
 }
 
+// What happens to a tensor's bytes on the host. `written`: all of them, padding as zeros.
+enum class Bytes { read, written, changed };
+
 // Runs f on the tensor's bytes in host memory, which are brought and taken back where the device is elsewhere.
 template <class F>
-void with_host_bytes(const Exec& exec, const Tensor& tensor, bool write_back, F&& f) {
+void with_host_bytes(const Exec& exec, const Tensor& tensor, Bytes what, F&& f) {
     if (tensor.bytes() == 0 || tensor.device().is_dry()) return;
     if (tensor.device().on_host()) return f(static_cast<char*>(tensor.address()));
     std::size_t span =
         to_size(((tensor.shape().rows() - 1) * tensor.row_stride() + tensor.shape().columns()) * element_bytes(tensor.dtype()));
     std::vector<char> bytes(span);
-    cuda::copy_to_host(bytes.data(), tensor.address(), span, exec.stream);
+    if (what != Bytes::written) cuda::copy_to_host(bytes.data(), tensor.address(), span, exec.stream);
     f(bytes.data());
-    if (write_back) cuda::copy_to_device(tensor.address(), bytes.data(), span, exec.stream);
+    if (what != Bytes::read) cuda::copy_to_device(tensor.address(), bytes.data(), span, exec.stream);
 }
 
 }  // namespace
@@ -98,12 +104,14 @@ void copy(const Exec& exec, const Tensor& to, const Tensor& from) {
     for (Size i = 0; i < rows; ++i) move(i * to.row_stride(), i * from.row_stride(), columns);
 }
 
+namespace {
+
 template <class T>
-void copy_from_host(const Exec& exec, const Tensor& to, const std::vector<T>& values) {
+void put_values(const Exec& exec, const Tensor& to, const std::vector<T>& values, Bytes what) {
     expect(static_cast<Size>(values.size()) == to.shape().elements(), "copy_from_host",
            "number of values does not fit: got {}, expected {} for {}", values.size(), to.shape().elements(), to.shape().text());
     Size rows = to.shape().rows(), columns = to.shape().columns(), stride = to.row_stride();
-    with_host_bytes(exec, to, true, [&](char* bytes) {
+    with_host_bytes(exec, to, what, [&](char* bytes) {
         by_dtype(to.dtype(), [&]<class U>(U) {
             U* data = reinterpret_cast<U*>(bytes);
             for (Size i = 0; i < rows; ++i) {
@@ -113,18 +121,26 @@ void copy_from_host(const Exec& exec, const Tensor& to, const std::vector<T>& va
     });
 }
 
+}  // namespace
+
+template <class T>
+void copy_from_host(const Exec& exec, const Tensor& to, const std::vector<T>& values) {
+    put_values(exec, to, values, to.is_packed() ? Bytes::written : Bytes::changed);
+}
+
 template <class T>
 Tensor from_host(const Exec& exec, Shape shape, Dtype dtype, const std::vector<T>& values) {
     Tensor result = zeros(exec, shape, dtype);
-    copy_from_host(exec, result, values);
+    put_values(exec, result, values, Bytes::written);
     return result;
 }
 
 template <class T>
 std::vector<T> to_host(const Exec& exec, const Tensor& tensor) {
+    ++reads;
     std::vector<T> values(to_size(tensor.shape().elements()));
     Size rows = tensor.shape().rows(), columns = tensor.shape().columns(), stride = tensor.row_stride();
-    with_host_bytes(exec, tensor, false, [&](const char* bytes) {
+    with_host_bytes(exec, tensor, Bytes::read, [&](const char* bytes) {
         by_dtype(tensor.dtype(), [&]<class U>(U) {
             const U* data = reinterpret_cast<const U*>(bytes);
             for (Size i = 0; i < rows; ++i) {
@@ -134,6 +150,8 @@ std::vector<T> to_host(const Exec& exec, const Tensor& tensor) {
     });
     return values;
 }
+
+long host_reads() { return reads; }
 
 template void copy_from_host(const Exec&, const Tensor&, const std::vector<float>&);
 template void copy_from_host(const Exec&, const Tensor&, const std::vector<double>&);

@@ -2,9 +2,11 @@
 
 #include "engine/base/profile.h"
 #include "engine/base/visit.h"
+#include "engine/comm/pair_capacities.h"
 #include "engine/comm/shares.h"
 #include "engine/tensor/transfer.h"
 #include "moe/kernels/expert_exchange.h"
+#include "moe/kernels/pair_slots.h"
 #include "moe/kernels/route_sort.h"
 
 #include <algorithm>
@@ -57,13 +59,42 @@ ExpertExchange::ExpertExchange(const Exec& exec, const Tensor& kept_NK, Size own
       first_row_(rows_of_group(exec, exec.sharing.experts, kept_NK.size(0))) {
     ProfileScope profile("expert_exchange");
     exec_.shards = group_share(exec, exec.sharing.experts);
-    plan_sends(kept_NK);
+    PairCapacities* capacities = exec.sharing.capacities;
+    std::vector<Size> room;
+    if (capacities != nullptr) room = capacities->claim(most_of_shard(kept_NK.size(1)));
+    if (room.empty()) plan_sends(kept_NK);
     ids_BK_ = gather_group(exec_, "gather_choices", group_.size(), kept_NK);
+    if (room.empty()) {
+        keep_own_ids(nullptr);
+        plan_receives();
+    } else {
+        plan_within(room, kept_NK);
+    }
+    if (capacities == nullptr) return;
+    capacities->needed(room.empty() ? from_host(exec_, {2 * Size{group_.size()}}, Dtype::i32, counts_sent()) : needs_);
+}
+
+// As claims of capacities have it: rows that go to each rank of the group, then choices.
+std::vector<Size> ExpertExchange::most_of_shard(Size K) const {
+    std::size_t P = static_cast<std::size_t>(group_.size());
+    std::vector<Size> most(P, rows_of_shard());
+    most.resize(2 * P, rows_of_shard() * K);
+    return most;
+}
+
+std::vector<std::int32_t> ExpertExchange::counts_sent() const {
+    std::vector<std::int32_t> counts;
+    for (const Begins* begins : {&sends_, &homes_}) {
+        for (std::size_t p = 0; p + 1 < begins->size(); ++p) counts.push_back(static_cast<std::int32_t>((*begins)[p + 1] - (*begins)[p]));
+    }
+    return counts;
+}
+
+void ExpertExchange::keep_own_ids(const std::int32_t* slot_BK) {
     visit_device(exec_, [&]<class D>(D) {
         kernels::own_ids<D>(exec_, ids_BK_.data<std::int32_t>(), ids_BK_.data<std::int32_t>(), ids_BK_.shape().elements(),
-                            group_.rank() * own_experts_, own_experts_);
+                            group_.rank() * own_experts_, own_experts_, slot_BK);
     });
-    plan_receives();
 }
 
 void ExpertExchange::plan_sends(const Tensor& kept_NK) {
@@ -99,10 +130,46 @@ void ExpertExchange::plan_receives() {
 // Ranks hold whole micro-shards.
 ExpertExchange::Begins ExpertExchange::begins_of_ranks(const Tensor& begin_of_shard) const {
     std::vector<Size> of_shard = on_host(exec_, begin_of_shard);
-    Size rows_a_shard = first_row_.back() / exec_.shards.count;
     Begins begins;
-    for (Size first : first_row_) begins.push_back(of_shard[static_cast<std::size_t>(rows_a_shard > 0 ? first / rows_a_shard : 0)]);
+    for (Size first : first_row_) begins.push_back(of_shard[static_cast<std::size_t>(shards_of_rows(first))]);
     return begins;
+}
+
+// This rank's rows to every rank, and every rank's rows to this one, in the same slots at both ends: rank m's micro-shards have the same
+// room for what goes to rank p wherever one looks.
+void ExpertExchange::plan_within(const std::vector<Size>& room, const Tensor& kept_NK) {
+    Size N = kept_NK.size(0), K = kept_NK.size(1);
+    std::size_t P = static_cast<std::size_t>(group_.size()), own = static_cast<std::size_t>(group_.rank());
+    std::vector<kernels::Pair> to_owners, from_sources;
+    for (Begins* begins : {&sends_, &homes_, &receives_, &returns_}) *begins = {0};
+    auto slots = [](Begins& begins, Size count) {
+        Size first = begins.back();
+        begins.push_back(first + count);
+        return kernels::Slots{static_cast<std::int32_t>(first), static_cast<std::int32_t>(count)};
+    };
+    auto whole = [](Size value) { return static_cast<std::int32_t>(value); };
+    for (std::size_t p = 0; p < P; ++p) {
+        Size shards = shards_of_rows(N), first = first_row_[p], rows = first_row_[p + 1] - first, their_shards = shards_of_rows(rows);
+        to_owners.push_back(
+            {0, whole(N), whole(static_cast<Size>(p)), slots(sends_, shards * room[p]), slots(homes_, shards * room[P + p])});
+        from_sources.push_back({whole(first), whole(rows), group_.rank(), slots(receives_, their_shards * room[own]),
+                                slots(returns_, their_shards * room[P + own])});
+    }
+    auto list = [&](Size count) { return Tensor(exec_, {std::max<Size>(1, count)}, Dtype::i32); };
+    Tensor slot_BK = list(first_row_.back() * K);
+    needs_ = list(2 * static_cast<Size>(P));
+    sent_rows_ = list(rows_of(sends_)), received_rows_ = list(rows_of(receives_));
+    home_position_ = list(N * K), choices_ = list(rows_of(returns_));
+    visit_device(exec_, [&]<class D>(D) {
+        kernels::pair_slots<D>(exec_,
+                               {sent_rows_.data<std::int32_t>(), nullptr, home_position_.data<std::int32_t>(), needs_.data<std::int32_t>()},
+                               kept_NK.data<std::int32_t>(), N, K, own_experts_, to_owners);
+        kernels::pair_slots<D>(exec_,
+                               {received_rows_.data<std::int32_t>(), choices_.data<std::int32_t>(), slot_BK.data<std::int32_t>(), nullptr},
+                               ids_BK_.data<std::int32_t>(), first_row_.back(), K, own_experts_, from_sources);
+    });
+    keep_own_ids(slot_BK.data<std::int32_t>());
+    routed_ = rows_of(returns_);
 }
 
 Tensor ExpertExchange::exchanged(const char* collective, const Tensor& rows, const Begins& sends, const Begins& receives) {

@@ -61,11 +61,11 @@ void BiasedGroups::move_bias(Exec& exec, const ops::Picks& picks) {
     double rows = static_cast<double>(rows_of_pass(exec, picks.ids_NK.size(0)));
     if (bias_.next.defined()) {  // an earlier pass of the same step
         visit(exec, counts_E.dtype(),
-              [&]<class D, class T>(On<D, T>) { engine::kernels::add_into<D, T>(exec, counts_E.rows<T>(), counts_E_.rows<T>()); });
-        rows += rows_;
+              [&]<class D, class T>(On<D, T>) { engine::kernels::add_into<D, T>(exec, counts_E.rows<T>(), bias_.sums.rows<T>()); });
+        rows += bias_.rows;
     }
-    counts_E_ = counts_E;
-    rows_ = rows;
+    bias_.sums = counts_E;
+    bias_.rows = rows;
     bias_.next = ops::moved_bias(exec, bias_.value, counts_E, rows * static_cast<double>(k_) / static_cast<double>(experts_), rate_);
 }
 

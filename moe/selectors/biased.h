@@ -17,8 +17,6 @@ class BiasedGroups final : public Router {
     kernels::GroupRule rule_;
     double rate_;
     nn::State bias_;
-    engine::Tensor counts_E_;  // of this step so far
-    double rows_ = 0;          // that they count
 };
 
 kernels::Score read_score(const nn::OptionTable& options);
