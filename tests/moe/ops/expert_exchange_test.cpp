@@ -117,7 +117,8 @@ Passes run_passes(Device device, Dtype dtype, int ranks, bool bounded) {
         if (ranks > 1) exec.sharing = {.ranks = &communicator, .experts = ranks};
         PairCapacities capacities;
         for (std::size_t number = 0; number < result.passes.size(); ++number) {
-            for (bool fits = false; !fits;) {
+            bool fits = false;
+            for (int attempt = 0; attempt < 2 && !fits; ++attempt) {
                 capacities.begin_pass();
                 UsesCapacities scope(exec, bounded ? &capacities : nullptr);
                 RankPass pass(exec, ids_of_passes()[number], dtype, rank, ranks);
