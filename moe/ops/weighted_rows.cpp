@@ -56,15 +56,13 @@ void check(Exec& exec, const ChosenRows& rows, const Var& table_MC, Size N) {
            rows.ids_NJ.shape().text(), N, exec.shards.count);
 }
 
-// a (N,J) of x (N,C); what the kernel read of x: this rank's columns for all tokens.
-Tensor run_dots(Exec& exec, const Tensor& a_NJ, const Tensor& x_NC, const Tensor& table_MC, const ChosenRows& rows) {
-    ColumnRanks ranks(exec, rows.parts, rows.tokens);
-    Tensor x = ranks.take_columns(x_NC), parts = ranks.room_for_parts(a_NJ);
+// a (N,J) of x (N,C), of which the ranks have these columns for all tokens.
+void run_dots(Exec& exec, ColumnRanks& ranks, const Tensor& a_NJ, const Tensor& x, const Tensor& table_MC, const ChosenRows& rows) {
+    Tensor parts = ranks.room_for_parts(a_NJ);
     visit(exec, x.dtype(), [&]<class D, class T>(On<D, T>) {
         kernels::row_dots<D, T>(ranks.exec(), parts.rows<Sum<T>>(), x.rows<T>(), as_table(table_MC).rows<T>(), rows.choices());
     });
     ranks.add_parts(a_NJ, parts);
-    return x;
 }
 
 // y (N,C) of w, the weights of all tokens.
@@ -124,7 +122,8 @@ struct RowCombineNode final : Node {
             });
             if (dw.defined()) ranks.add_parts(dw, dots);
         } else {
-            run_dots(exec, dw, y_NC.grad(), table_MC.value(), rows);
+            ColumnRanks ranks(exec, rows.parts, rows.tokens);
+            run_dots(exec, ranks, dw, ranks.take_columns(y_NC.grad()), table_MC.value(), rows);
         }
         if (dw.defined()) w_NJ.give_grad(exec, dw);
     }
@@ -138,8 +137,12 @@ Var row_dots(Tape& tape, const Var& x_NC, const Var& table_MC, const ChosenRows&
     check(exec, rows, table_MC, x_NC.shape().rows());
     bool recorded = tape.records({x_NC, table_MC});
     Var a(Tensor(exec, {rows.tokens, rows.ids_NJ.size(1)}, sum_dtype(x_NC.dtype())), recorded);
-    Tensor x = run_dots(exec, a.value(), x_NC.value(), table_MC.value(), rows);
-    if (recorded) tape.record(RowDotsNode{x_NC, table_MC, a, rows, x});
+    ColumnRanks ranks(exec, rows.parts, rows.tokens);
+    ChosenRows::Taken& taken = *rows.taken;
+    bool is_new = !taken.x_NC.defined() || taken.x_NC.address() != x_NC.value().address();
+    if (is_new) taken = {x_NC.value(), ranks.take_columns(x_NC.value())};
+    run_dots(exec, ranks, a.value(), taken.columns, table_MC.value(), rows);
+    if (recorded) tape.record(RowDotsNode{x_NC, table_MC, a, rows, taken.columns});
     return a;
 }
 

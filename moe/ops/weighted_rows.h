@@ -2,6 +2,8 @@
 #include "engine/autograd/tape.h"
 #include "moe/kernels/weighted_rows.h"
 
+#include <memory>
+
 namespace moe::ops {
 
 // The rows of a table of M that each of N tokens chose: ids (N,J) int32, and their order by row where a pass needs it. Where ranks share
@@ -11,6 +13,11 @@ struct ChosenRows {
     engine::Size rows = 0, tokens = 0;
     int parts = 1;
     engine::Tensor offsets, order;
+    // What row_dots last took from the ranks that share the table's columns: two tables may look at one x.
+    struct Taken {
+        engine::Tensor x_NC, columns;
+    };
+    std::shared_ptr<Taken> taken = std::make_shared<Taken>();
 
     kernels::RowChoices choices() const;
 };

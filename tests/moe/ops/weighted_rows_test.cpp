@@ -1,6 +1,8 @@
 #include "moe/ops/weighted_rows.h"
 
 #include "engine/autograd/gradient_check.h"
+#include "engine/comm/shares.h"
+#include "engine/comm/traffic.h"
 #include "engine/tensor/transfer.h"
 #include "tests/support/devices.h"
 #include "tests/support/random.h"
@@ -67,4 +69,37 @@ TEST_CASE("choices that do not fit the table or the tokens are refused") {
     Var x(zeros(exec, {6, 5}, Dtype::f32)), table(zeros(exec, {8, 5}, Dtype::f32));
     CHECK_THROWS_WITH(moe::ops::row_dots(tape, x, table, moe::ops::chosen_rows(exec, some_ids(exec, 6, 4, 7), 7, true)),
                       "[weighted_rows] table does not fit: got (8, 5), expected (7, C)");
+}
+
+TEST_CASE("two tables that look at one x take its columns from the other ranks once; another x is taken anew") {
+    const Size N = 4, J = 3, M = 7, C = 32;
+    run_virtual_ranks(2, [&](Communicator& communicator) {
+        CountedRanks counted(communicator);
+        Exec exec{.communicator = &counted, .shards = share_of(communicator.rank(), 2, 2), .sharing = {.ranks = &counted, .tables = 2}};
+        auto values = [&](Size rows, Size columns, std::uint64_t salt) {
+            return from_host(exec, {rows, columns}, Dtype::f32, random_values(rows * columns, salt));
+        };
+        auto half = [&](std::uint64_t salt) {
+            Tensor all = values(M, C, salt), own(exec, {M, C / 2}, Dtype::f32);
+            copy(exec, own, all.columns(communicator.rank() * (C / 2), C / 2));
+            return Var(own);
+        };
+        Tape tape(exec, false);
+        moe::ops::ChosenRows rows = moe::ops::chosen_rows(exec, some_ids(exec, N, J, M), M, false, 2);
+        Exec alone{};
+        moe::ops::ChosenRows alone_rows = moe::ops::chosen_rows(alone, some_ids(alone, N, J, M), M, false);
+        Tape alone_tape(alone, false);
+        Var x(values(N, C, 1)), other(values(N, C, 2));
+        auto calls_of = [&](const Var& of, std::uint64_t table) {
+            Size before = counted.traffic().exchange_calls;
+            std::vector<double> dots = to_host<double>(exec, moe::ops::row_dots(tape, of, half(table), rows).value());
+            Size calls = counted.traffic().exchange_calls - before;
+            CHECK(dots == to_host<double>(alone, moe::ops::row_dots(alone_tape, of, Var(values(M, C, table)), alone_rows).value()));
+            return calls;
+        };
+        CHECK(calls_of(x, 3) == 2);
+        CHECK(calls_of(x, 4) == 1);
+        CHECK(calls_of(other, 4) == 2);
+        CHECK(calls_of(x, 3) == 2);
+    });
 }
