@@ -53,6 +53,17 @@ TEST_CASE("a training by NCCL ends in the bits of one rank, whole and cut, and e
     CHECK(read_text(runs / "fast-log-0").find("\nall_reduce ") != std::string::npos);
 }
 
+TEST_CASE("GPU ranks share experts by NCCL, with bounded room, and end in the bits of one rank") {
+    if (!fake_is_here()) return;
+    SmallRuns runs;
+    const Arguments settings = with(kShort, {"train.steps=3", "train.micro_batch=1", "train.log_every=3"});
+    REQUIRE(run_program(runs.train("one", settings)).code == 0);
+    ProgramResult result = train_by_nccl(runs, "experts", 2, with(settings, {"parallel.expert=2", "parallel.zero=1"}));
+    REQUIRE_MESSAGE(result.code == 0, result.errors);
+    check_equal_runs(runs / "one", runs / "experts", 3);
+    CHECK(read_text(runs / "experts-log-0").find("busy") == std::string::npos);
+}
+
 TEST_CASE("where NCCL fails on one rank of a training all leave, and the first word is that rank's own") {
     if (!fake_is_here()) return;
     SmallRuns runs;
