@@ -2,6 +2,7 @@
 #include "engine/comm/shares.h"
 #include "engine/tensor/transfer.h"
 #include "nn/init.h"
+#include "nn/gradient_sums.h"
 #include "nn/optimizer.h"
 #include "tests/support/rank_training.h"
 
@@ -40,7 +41,9 @@ std::vector<double> updated_table(int ranks, Size column, Dtype dtype) {
             if (store.updated({element, 1}).elements == 1) gradient[static_cast<std::size_t>(element)] = 1;
         }
         copy_from_host(exec, store.view(store.gradient(), place), gradient);
-        if (ranks > 1) communicator.tree_sum_parts(exec, store.pass_gradient(), optimizer.needed_gradients(store));
+        nn::GradientSums sums(exec, store, nn::Reduction::exact, optimizer.needed_gradients(store));
+        sums.begin();
+        sums.finish();
         optimizer.begin(exec, 1, 0, 0.1);
         optimizer.update(exec, store);
         CHECK(optimizer.gradient_norm(exec) == doctest::Approx(std::sqrt(2)));
