@@ -96,13 +96,14 @@ void GradientSums::complete(Part& part) {
     }
 }
 
-// One bucket may wait for those before it, so that a large parameter's sums are spread over the nodes that follow.
+// Of the buckets that must wait for others to leave, a quarter: a large parameter's sums are spread over the nodes that follow.
 void GradientSums::after_node(std::span<const Var> complete_ones) {
     if (buckets_.empty()) return;
     for (const Var& parameter : complete_ones) {
         if (auto part = part_of_.find(parameter.identity()); part != part_of_.end()) complete(parts_[part->second]);
     }
-    for (bool first = true; !ready_.empty() && (first || !sums_->is_full()); first = false) {
+    std::size_t left = ready_.size() * 3 / 4;
+    while (ready_.size() > left || (!ready_.empty() && !sums_->is_full())) {
         std::size_t next = ready_.front();
         ready_.pop_front();
         start(buckets_[next]);

@@ -121,17 +121,18 @@ TEST_CASE("gradients are the tree's sums in buckets smaller than a parameter, la
     }
 }
 
-TEST_CASE("sums begin before the backward pass ends: a bucket after the node that completes it, one a node where those before wait") {
+TEST_CASE(
+    "sums begin before the backward pass ends: a bucket after the node that completes it, a quarter of what must wait for those before") {
     // A weight and its bias, of 64 and 16 places, a bucket; the last layer's never completes in the pass.
     Summed pairs = summed(2, 80);
     CHECK(pairs.buckets == kLayers);
     CHECK(pairs.begun == std::vector<std::size_t>{1, 2, 3, 4, 5});
     // Two layers a bucket: the last layer that the pass reaches waits with the one that it does not.
     CHECK(summed(2, 160).begun == std::vector<std::size_t>{0, 0, 1, 1, 2});
-    // Four on their way, then one more a node.
+    // Five ready a node, four on their way at most: of what is ready a quarter, and what has room.
     Summed pieces = summed(2, 16);
     CHECK(pieces.buckets == kLayers * 5);
-    CHECK(pieces.begun == std::vector<std::size_t>{4, 5, 6, 7, 8});
+    CHECK(pieces.begun == std::vector<std::size_t>{4, 6, 9, 12, 16});
     CHECK(summed(2, 10'000).begun == std::vector<std::size_t>(5, 0));
 }
 
