@@ -22,7 +22,8 @@ namespace apps {
 //             of the machine's links where the group fits it, else of those between machines
 // step        compute + max(0, sum − overlap·compute) + gather + exchange + optimizer
 //   overlap   2/3, the backward pass, beside which buckets of gradients travel as its nodes complete them (nn/gradient_sums.h). Too good
-//             for what completes last, the embedding's, and where the cores that compute carry the bytes: CPU ranks of one machine
+//             for what completes last, the embedding's, and where the cores that compute carry the bytes: CPU ranks of one machine.
+//             Buckets' latencies stand in a row, as in a GPU's stream
 //   compute   3·(forward FLOPs of the rank's tokens) / (peak·MFU)
 //   optimizer bytes that AdamW and the norm touch / memory bandwidth
 // efficiency  compute / (compute + exposed sum + gather + exchange)

@@ -1,8 +1,8 @@
 // AdamW on touched rows where the cut of the optimizer's state goes through a row: gradients written by hand.
 #include "engine/comm/shares.h"
+#include "engine/comm/tree_sums.h"
 #include "engine/tensor/transfer.h"
 #include "nn/init.h"
-#include "nn/gradient_sums.h"
 #include "nn/optimizer.h"
 #include "tests/support/rank_training.h"
 
@@ -41,8 +41,10 @@ std::vector<double> updated_table(int ranks, Size column, Dtype dtype) {
             if (store.updated({element, 1}).elements == 1) gradient[static_cast<std::size_t>(element)] = 1;
         }
         copy_from_host(exec, store.view(store.gradient(), place), gradient);
-        nn::GradientSums sums(exec, store, nn::Reduction::exact, optimizer.needed_gradients(store));
-        sums.begin();
+        std::vector<Range> needed;
+        for (const std::vector<Range>& of_rank : optimizer.needed_gradients(store)) needed.push_back(of_rank[0]);
+        TreeSums sums(exec, store.pass_gradient().dtype(), store.pass_gradient().size(0), 1);
+        if (ranks > 1) sums.add(communicator, store.pass_gradient(), needed);
         sums.finish();
         optimizer.begin(exec, 1, 0, 0.1);
         optimizer.update(exec, store);
