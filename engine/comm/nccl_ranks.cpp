@@ -38,12 +38,9 @@ class NcclRanks final : public Communicator {
     NcclRanks(Transport& transport, Device device, double patience, const nccl::Library& nccl)
         : nccl_(nccl), device_(device), host_(process_ranks(transport)), comm_(nccl, transport, device, patience) {
         cuda::set_wait_check([this] { comm_.check(); });
-        if (!device.on_host()) side_stream_ = cuda::make_stream();
+        if (!device.on_host()) side_stream_.reset(cuda::make_stream());
     }
-    ~NcclRanks() override {
-        cuda::set_wait_check({});
-        if (side_stream_ != nullptr) cuda::destroy_stream(side_stream_);
-    }
+    ~NcclRanks() override { cuda::set_wait_check({}); }
 
     int rank() const override { return host_->rank(); }
     int size() const override { return host_->size(); }
@@ -97,7 +94,7 @@ class NcclRanks final : public Communicator {
 
     bool has_plain_sum() const override { return true; }
     // One communicator in two streams: NCCL runs its calls in their order.
-    void* side_stream() const override { return side_stream_; }
+    void* side_stream() const override { return side_stream_.get(); }
 
     bool any(bool here) override {
         comm_.check();
@@ -119,8 +116,8 @@ class NcclRanks final : public Communicator {
     const nccl::Library& nccl_;
     Device device_;
     std::unique_ptr<Communicator> host_;
+    std::unique_ptr<void, void (*)(void*)> side_stream_{nullptr, cuda::destroy_stream};  // outlives what is in it
     NcclComm comm_;
-    void* side_stream_ = nullptr;
 };
 
 }  // namespace
