@@ -18,7 +18,10 @@ void LaterRead::begin(const Exec& exec, const Tensor& values) {
            dtype_name(values.dtype()), values.shape().text());
     exec_ = exec;
     values_ = values;
-    if (exec.device.kind != DeviceKind::cuda) return;
+    if (exec.device.kind != DeviceKind::cuda) {
+        values_ = packed_tensor(exec, values.shape(), values.dtype());
+        return copy(exec, values_, values);
+    }
     std::size_t bytes = static_cast<std::size_t>(values.shape().elements()) * sizeof(std::int32_t);
     if (arrived_ == nullptr) arrived_ = cuda::make_event();
     if (bytes > room_) {

@@ -14,7 +14,7 @@ class LaterRead {
     LaterRead(const LaterRead&) = delete;
     LaterRead& operator=(const LaterRead&) = delete;
 
-    // Sends values (n) int32, without padding, on their way. What was asked for before is forgotten.
+    // Sends int32 values without padding on their way, as they are when the stream has come here. What was asked for before is forgotten.
     void begin(const Exec& exec, const Tensor& values);
     // Once for each begin.
     std::vector<std::int32_t> end();

@@ -5,16 +5,14 @@
 #include "engine/comm/pair_capacities.h"
 #include "engine/comm/shares.h"
 #include "engine/comm/traffic.h"
-#include "engine/memory/pool.h"
 #include "engine/tensor/transfer.h"
 #include "moe/ops/experts.h"
+#include "tests/support/devices.h"
 #include "tests/support/random.h"
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-
-#include <doctest/doctest.h>
 
 using namespace engine;
 
@@ -109,11 +107,13 @@ struct Passes {
 };
 
 // All passes on so many ranks, which share the experts; `bounded`: within capacities, repeated where they do not suffice.
-Passes run_passes(Device device, Dtype dtype, int ranks, bool bounded) {
+Passes run_passes(const Exec& alone, Dtype dtype, int ranks, bool bounded) {
     Passes result{std::vector<Pass>(ids_of_passes().size()), {}};
     run_virtual_ranks(ranks, [&](Communicator& communicator) {
         int rank = communicator.rank();
-        Exec exec{.device = device, .pool = &pool_of(device), .communicator = &communicator, .shards = share_of(rank, ranks, kShards)};
+        Exec exec = alone;
+        exec.communicator = &communicator;
+        exec.shards = share_of(rank, ranks, kShards);
         if (ranks > 1) exec.sharing = {.ranks = &communicator, .experts = ranks};
         PairCapacities capacities;
         for (std::size_t number = 0; number < result.passes.size(); ++number) {
@@ -138,12 +138,13 @@ constexpr Device kSimt{DeviceKind::simt, 0};
 
 }  // namespace
 
-TEST_CASE("experts within capacities have the bits of exact exchanges and of one rank, whoever has all rows or none") {
-    for (auto [device, dtype] : {std::pair{kSimt, Dtype::f32}, std::pair{kSimt, Dtype::bf16}, std::pair{Device{}, Dtype::f64}}) {
-        Passes alone = run_passes(device, dtype, 1, false);
+TEST_CASE_DEVICES("experts within capacities have the bits of exact exchanges and of one rank, whoever has all rows or none") {
+    for (Dtype dtype : {exec.device.kind == DeviceKind::cpu ? Dtype::f64 : Dtype::f32, Dtype::bf16}) {
+        Passes alone = run_passes(exec, dtype, 1, false);
         for (int ranks : {2, 3, 4}) {
             CAPTURE(ranks);
-            Passes exact = run_passes(device, dtype, ranks, false), bounded = run_passes(device, dtype, ranks, true);
+            if ((dtype == Dtype::bf16 || exec.device.kind == DeviceKind::cpu) && ranks != 3) continue;
+            Passes bounded = run_passes(exec, dtype, ranks, true), exact = ranks == 3 ? run_passes(exec, dtype, ranks, false) : alone;
             CHECK(exact.repeated.empty());
             // Passes 2, 4, 5 and 6 ask of some rank what none before them did; 1, 3 and 7 nothing new.
             auto repeats = [&](int number) { return std::ranges::count(bounded.repeated, number); };
