@@ -29,8 +29,8 @@ CommTiming timed(Exec& exec, const std::string& collective, Size bytes, const st
     for (int i = 0; i < 3; ++i) once = std::min(once, slowest(exec, call, 1));
     // The same on every rank, as `once` is.
     long calls = std::clamp(static_cast<long>(budget / kBatches / std::max(once, 1e-7)), 1L, 10'000L);
-    std::vector<double> seconds;
-    for (int i = 0; i < kBatches; ++i) seconds.push_back(slowest(exec, call, calls) / static_cast<double>(calls));
+    std::vector<double> seconds(kBatches);
+    for (double& each : seconds) each = slowest(exec, call, calls) / static_cast<double>(calls);
     std::sort(seconds.begin(), seconds.end());
     double leaving = bus_factor(collective, rank_count(exec)) * static_cast<double>(bytes);
     return {collective, bytes, seconds.front(), seconds[kBatches / 2], kBatches * calls, leaving};
