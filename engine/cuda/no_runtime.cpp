@@ -21,6 +21,7 @@ void copy_on_device(void*, const void*, std::size_t, void*) { missing(); }
 void copy_rows_on_device(void*, std::size_t, const void*, std::size_t, std::size_t, std::size_t, void*) { missing(); }
 void fill_bytes(void*, int, std::size_t, void*) { missing(); }
 void synchronize(void*) { missing(); }
+void synchronize_device() { missing(); }
 void set_wait_check(std::function<void()>) {}
 void* make_stream() { missing(); }
 void destroy_stream(void*) {}

@@ -58,6 +58,7 @@ void synchronize(void* stream) {
     if (wait_check) wait_check();
     check(status, "cudaStreamSynchronize");
 }
+void synchronize_device() { check(cudaDeviceSynchronize(), "cudaDeviceSynchronize"); }
 void set_wait_check(std::function<void()> check) { wait_check = std::move(check); }
 void* make_stream() {
     cudaStream_t stream = nullptr;

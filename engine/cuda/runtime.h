@@ -27,6 +27,8 @@ void copy_rows_on_device(void* to, std::size_t to_step, const void* from, std::s
                          void* stream);
 void fill_bytes(void* memory, int value, std::size_t bytes, void* stream);
 void synchronize(void* stream);
+// All streams of this thread's device.
+void synchronize_device();
 // Asked by this thread after every wait for a stream; may throw, where what the stream held was given up. Empty: nothing.
 void set_wait_check(std::function<void()> check);
 void* make_stream();

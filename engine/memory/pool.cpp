@@ -127,7 +127,10 @@ void* Pool::take(std::size_t bytes) {
         if (device_.on_host()) {
             std::memset(memory, fill_, bytes);
         } else {
+            // Whatever the stream that had the memory, or that will have it.
+            cuda::synchronize_device();
             cuda::fill_bytes(memory, fill_, bytes, nullptr);
+            cuda::synchronize_device();
         }
     }
     return memory;
