@@ -20,10 +20,9 @@ class Meeting {
 
     void wait_for_turn(int rank) {
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, [&] { return turn_ == rank; });
+        ranks_[index(rank)].changed.wait(lock, [&] { return turn_ == rank; });
     }
     void finish(int rank, std::exception_ptr error) {
-        std::lock_guard lock(mutex_);
         ranks_[index(rank)].finished = true;
         if (error && !error_) error_ = error;
         hand_on(rank);
@@ -48,10 +47,7 @@ class Meeting {
     void pass_round(int rank) {
         Rank& own = ranks_[index(rank)];
         own.rounds += 1;
-        {
-            std::lock_guard lock(mutex_);
-            hand_on(rank);
-        }
+        hand_on(rank);
         wait_for_turn(rank);
         for (const Rank& each : ranks_) {
             expect(!each.finished || each.rounds >= own.rounds, "virtual_ranks", "another rank ended while rank {} waited for it", rank);
@@ -70,23 +66,27 @@ class Meeting {
         bool flag = false;
         bool finished = false;
         long rounds = 0;
+        std::condition_variable changed;  // of its own: nobody else wakes up
     };
     static std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
     // To the next rank that still runs.
     void hand_on(int rank) {
-        int count = static_cast<int>(ranks_.size());
+        int count = static_cast<int>(ranks_.size()), next = rank;
         for (int step = 1; step <= count; ++step) {
-            turn_ = (rank + step) % count;
-            if (!ranks_[index(turn_)].finished) break;
+            next = (rank + step) % count;
+            if (!ranks_[index(next)].finished) break;
         }
-        changed_.notify_all();
+        {
+            std::lock_guard lock(mutex_);
+            turn_ = next;
+        }
+        ranks_[index(next)].changed.notify_one();
     }
 
     int turn_ = 0;
+    std::mutex mutex_;
     std::vector<Rank> ranks_;
     std::exception_ptr error_;
-    std::mutex mutex_;
-    std::condition_variable changed_;
 };
 
 class VirtualRank final : public Communicator {
