@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <deque>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -43,15 +44,29 @@ class Meeting {
         }
         return false;
     }
-    // After one round of the baton every rank has reached this point.
+    // Until every rank has reached this point.
     void pass_round(int rank) {
-        Rank& own = ranks_[index(rank)];
-        own.rounds += 1;
-        hand_on(rank);
-        wait_for_turn(rank);
-        for (const Rank& each : ranks_) {
-            expect(!each.finished || each.rounds >= own.rounds, "virtual_ranks", "another rank ended while rank {} waited for it", rank);
+        long round = ++ranks_[index(rank)].rounds;
+        wait(rank, [&](const Rank& each) { return each.rounds >= round; });
+    }
+    // An exchange that is begun: whoever is the second of two ranks to begin it copies for both.
+    void begin(Exec& exec, int rank, const std::vector<Tensor>& sends, const std::vector<Tensor>& receives) {
+        auto number = static_cast<std::size_t>(ranks_[index(rank)].begun++ - through_);
+        if (number == open_.size()) open_.emplace_back(ranks_.size());
+        open_[number][index(rank)] = {sends, receives};
+        for (std::size_t r = 0; r < ranks_.size(); ++r) {
+            const Messages& other = open_[number][r];
+            if (other.sends.empty()) continue;
+            copy_message(exec, other.receives[index(rank)], sends[r], rank, static_cast<int>(r));
+            if (r != index(rank)) copy_message(exec, receives[r], other.sends[index(rank)], static_cast<int>(r), rank);
         }
+        long least = std::ranges::min_element(ranks_, {}, &Rank::begun)->begun;
+        for (; through_ < least; ++through_) open_.pop_front();
+    }
+    long begun(int rank) const { return ranks_[index(rank)].begun; }
+    // Until every rank has begun as many.
+    void end(int rank, long exchanges) {
+        if (through_ < exchanges) wait(rank, [&](const Rank& each) { return each.begun >= exchanges; });
     }
     // A round, after which nobody holds this rank's part any more: its memory's pool may go.
     void leave(int rank) {
@@ -65,9 +80,27 @@ class Meeting {
         std::vector<Tensor> parts;
         bool flag = false;
         bool finished = false;
-        long rounds = 0;
+        long rounds = 0, begun = 0;       // points of all ranks that it has reached, exchanges
         std::condition_variable changed;  // of its own: nobody else wakes up
     };
+    struct Messages {
+        std::vector<Tensor> sends, receives;
+    };
+    static void copy_message(Exec& exec, const Tensor& to, const Tensor& from, int sender, int receiver) {
+        expect(from.defined() == to.defined(), "virtual_ranks", "ranks {} and {} disagree on an exchange", sender, receiver);
+        if (from.defined() && from.address() != to.address()) copy(exec, to, from);
+    }
+    // Lets the others run until all are there.
+    template <class IsThere>
+    void wait(int rank, IsThere is_there) {
+        do {
+            hand_on(rank);
+            wait_for_turn(rank);
+            for (const Rank& each : ranks_) {
+                expect(!each.finished || is_there(each), "virtual_ranks", "another rank ended while rank {} waited for it", rank);
+            }
+        } while (!std::ranges::all_of(ranks_, is_there));
+    }
     static std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
     // To the next rank that still runs.
     void hand_on(int rank) {
@@ -86,6 +119,8 @@ class Meeting {
     int turn_ = 0;
     std::mutex mutex_;
     std::vector<Rank> ranks_;
+    long through_ = 0;                        // exchanges that all have begun
+    std::deque<std::vector<Messages>> open_;  // of the others, by rank
     std::exception_ptr error_;
 };
 
@@ -95,15 +130,14 @@ class VirtualRank final : public Communicator {
     int rank() const override { return rank_; }
     int size() const override { return size_; }
 
-    void exchange(Exec& exec, std::string_view, const std::vector<Tensor>& sends, const std::vector<Tensor>& receives) override {
-        std::vector<Tensor> parts = meeting_.exchange(rank_, sends, false);
-        for (std::size_t r = 0; r < parts.size(); ++r) {
-            expect(parts[r].defined() == receives[r].defined(), "virtual_ranks", "ranks {} and {} disagree on an exchange", r, rank_);
-            if (parts[r].defined() && parts[r].address() != receives[r].address()) copy(exec, receives[r], parts[r]);
-        }
-        parts.clear();
-        meeting_.leave(rank_);
+    void exchange(Exec& exec, std::string_view collective, const std::vector<Tensor>& sends, const std::vector<Tensor>& receives) override {
+        end_exchange(exec, begin_exchange(exec, collective, sends, receives));
     }
+    Ticket begin_exchange(Exec& exec, std::string_view, const std::vector<Tensor>& sends, const std::vector<Tensor>& receives) override {
+        meeting_.begin(exec, rank_, sends, receives);
+        return static_cast<Ticket>(meeting_.begun(rank_));
+    }
+    void end_exchange(Exec&, Ticket ticket) override { meeting_.end(rank_, static_cast<long>(ticket)); }
 
     // Each rank sums one slice, in its own tensor, and takes the other slices from the others: a block is all the memory that it takes.
     void plain_sum(Exec& exec, const Tensor& sum) override {

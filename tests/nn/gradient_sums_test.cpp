@@ -49,7 +49,7 @@ struct Summed {
 };
 
 Summed summed(int ranks, Size bucket, ParameterStore::Cut cut = ParameterStore::Cut::none) {
-    Summed result;
+    std::vector<Summed> of_rank(static_cast<std::size_t>(ranks));
     run_virtual_ranks(ranks, [&](Communicator& communicator) {
         tests::LateRanks late(communicator);
         Exec exec{.communicator = ranks > 1 ? &late : &communicator, .shards = share_of(communicator.rank(), ranks, ranks)};
@@ -79,14 +79,15 @@ Summed summed(int ranks, Size bucket, ParameterStore::Cut cut = ParameterStore::
         ParameterStore::Range held =
             cut == ParameterStore::Cut::none ? ParameterStore::Range{0, store.flat_elements()} : store.range_of(communicator.rank(), ranks);
         own.gradients = to_host<float>(exec, store.gradient().view_at(held.first, {held.elements}, held.elements));
-        if (cut == ParameterStore::Cut::none) {
-            if (communicator.rank() == 0) result = own;
-            if (communicator.rank() > 0) CHECK(own.gradients == result.gradients);
-            if (communicator.rank() > 0) CHECK(own.begun == result.begun);
-        } else {
-            result.gradients.insert(result.gradients.end(), own.gradients.begin(), own.gradients.end());
-        }
+        of_rank[static_cast<std::size_t>(communicator.rank())] = own;
     });
+    Summed result = of_rank[0];
+    for (int rank = 1; rank < ranks; ++rank) {
+        const Summed& own = of_rank[static_cast<std::size_t>(rank)];
+        CHECK(own.begun == result.begun);
+        if (cut == ParameterStore::Cut::none) CHECK(own.gradients == result.gradients);
+        if (cut != ParameterStore::Cut::none) result.gradients.insert(result.gradients.end(), own.gradients.begin(), own.gradients.end());
+    }
     return result;
 }
 
