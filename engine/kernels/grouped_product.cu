@@ -12,10 +12,11 @@ struct GroupTile {
     Size first, end;  // rows
 };
 
-// The tile-th block of `height` routed rows of one expert, whose rows are [begin[e], end[e]); no rows where an expert has fewer. Expert e
-// has the blocks from begin[e]/height + e on: enough for its rows, R/height + E of them in all, and found without counting.
+// The tile-th block of `height` routed rows of one expert, whose rows are [begin[e], end[e]); no rows where an expert has fewer. With the
+// first one's rows at begin[0], expert e has the blocks from begin[e]/height − begin[0]/height + e on: enough for its rows, R/height + E of
+// them in all, and found without counting.
 __device__ inline GroupTile find_tile(const std::int32_t* begin, const std::int32_t* end, Size experts, Size tile, Size height) {
-    auto first_tile = [&](Size e) { return begin[e] / height + e; };
+    auto first_tile = [&](Size e) { return begin[e] / height - begin[0] / height + e; };
     Size low = 0, high = experts;
     while (high - low > 1) {
         Size middle = (low + high) / 2;
