@@ -29,6 +29,12 @@ constexpr Size kRows = kRowsOfShard * kShards;
 struct Pass {
     Values y, dx, dgates, dw1, dw2, dw3;
     bool operator==(const Pass&) const = default;
+    // The next rank's.
+    void append(const Pass& next) {
+        for (Values Pass::*values : {&Pass::y, &Pass::dx, &Pass::dgates, &Pass::dw1, &Pass::dw2, &Pass::dw3}) {
+            (this->*values).insert((this->*values).end(), (next.*values).begin(), (next.*values).end());
+        }
+    }
 };
 
 // Different experts of [first, last) for every row of a pass; every seventh choice is none.
@@ -109,6 +115,7 @@ struct Passes {
 // All passes on so many ranks, which share the experts; `bounded`: within capacities, repeated where they do not suffice.
 Passes run_passes(const Exec& alone, Dtype dtype, int ranks, bool bounded) {
     Passes result{std::vector<Pass>(ids_of_passes().size()), {}};
+    std::vector<std::vector<Pass>> of_rank(static_cast<std::size_t>(ranks), result.passes);
     run_virtual_ranks(ranks, [&](Communicator& communicator) {
         int rank = communicator.rank();
         Exec exec = alone;
@@ -123,14 +130,14 @@ Passes run_passes(const Exec& alone, Dtype dtype, int ranks, bool bounded) {
                 UsesCapacities scope(exec, bounded ? &capacities : nullptr);
                 RankPass pass(exec, ids_of_passes()[number], dtype, rank, ranks);
                 fits = capacities.fits();
-                // Ranks take turns, in order.
-                communicator.any(false);
-                if (fits) pass.add_to(result.passes[number]);
+                if (fits) pass.add_to(of_rank[static_cast<std::size_t>(rank)][number]);
                 if (!fits && rank == 0) result.repeated.push_back(static_cast<int>(number));
-                communicator.any(false);
             }
         }
     });
+    for (const std::vector<Pass>& passes : of_rank) {
+        for (std::size_t number = 0; number < passes.size(); ++number) result.passes[number].append(passes[number]);
+    }
     return result;
 }
 
