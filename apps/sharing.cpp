@@ -44,7 +44,7 @@ void check_experts(const Config& config, nn::LanguageModel& model, int ranks) {
     expect(
         !parameters.empty(), "config",
         "parallel.expert divides experts among ranks, and {} has none that can be: got parallel.expert = {}, expected 1; hint: experts of "
-        "one cell are rows of a table, and vanilla-m's weights are read by every row",
+        "one cell are rows of a table",
         method_name(config), sharers);
     for (const nn::Parameter* parameter : parameters) {
         Size experts = parameter->shape[0];

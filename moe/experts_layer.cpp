@@ -34,7 +34,7 @@ ExpertsLayer::ExpertsLayer(const Method& method, const nn::OptionTable& options,
     add(w1_, "experts.w1", {experts_, channels_, cells_}, at.initials.w1);
     add(w2_, "experts.w2", {experts_, cells_, channels_}, at.initials.w2);
     if (glu_) add(w3_, "experts.w3", {experts_, channels_, cells_}, at.initials.w1);
-    if (cells_ > 1 && !selector_->reads_weights()) w1_.split = w2_.split = w3_.split = nn::Split::by_expert;
+    if (cells_ > 1) w1_.split = w2_.split = w3_.split = nn::Split::by_expert;
     if (shared_cells_ == 0) return;
     add(shared_w1_, "shared.w1", {channels_, shared_cells_}, at.initials.w1);
     add(shared_w2_, "shared.w2", {shared_cells_, channels_}, at.initials.w2);

@@ -106,6 +106,12 @@ void expect_fit(const Tensor& x_NC, const Tensor& w1_ECG) {
            x_NC.shape().text(), w1_ECG.shape().text());
 }
 
+// For K choices of N rows, all of them kept.
+Picks unfilled_picks(Exec& exec, Size N, Size K) {
+    Tensor ids(exec, {N, K}, Dtype::i32);
+    return {ids, ids, N * K};
+}
+
 // Scores of all N rows are never there at once: a slice of them, `width` elements a row while they are made, and the K best of each.
 struct SlicedPicks {
     Picks picks;
@@ -113,8 +119,7 @@ struct SlicedPicks {
 
     SlicedPicks(Exec& exec, const Tensor& x_NC, Size E, Size K, Size width) {
         Size N = x_NC.shape().rows();
-        picks = {Tensor(exec, {N, K}, Dtype::i32), {}, N * K};
-        picks.kept_NK = picks.ids_NK;
+        picks = unfilled_picks(exec, N, K);
         Size slice = std::clamp<Size>(kSliceElements / width, 1, std::max<Size>(N, 1));
         scores_SE = Tensor(exec, {slice, E}, sum_dtype(x_NC.dtype()));
     }
@@ -165,22 +170,73 @@ Picks mean_key_picks(Exec& exec, const Tensor& x_NC, const Tensor& w1_ECG, Size 
     return sliced.picks;
 }
 
+namespace {
+
+// All cells of experts w1 side by side, and a slice of rows' values of them.
+struct Cells {
+    Tensor keys_CM, cells_SM;
+
+    Cells(Exec& exec, const Tensor& w1_ECG, Size slice)
+        : keys_CM(exec, {w1_ECG.size(1), w1_ECG.size(0) * w1_ECG.size(2)}, w1_ECG.dtype()),
+          cells_SM(exec, {slice, keys_CM.size(1)}, sum_dtype(w1_ECG.dtype())) {
+        visit(exec, w1_ECG.dtype(),
+              [&]<class D, class T>(On<D, T>) { kernels::keys_side_by_side<D, T>(exec, keys_CM.rows<T>(), w1_ECG.rows<T>()); });
+    }
+    // Scores of as many rows of x, at most a slice.
+    template <class D, class T>
+    void score(Exec& exec, Rows<Sum<T>> scores, Rows<const T> x, kernels::Reduce reduce, engine::kernels::Activation activation) const {
+        Rows<Sum<T>> cells = cells_SM.rows<Sum<T>>().slice(0, scores.rows);
+        engine::kernels::product<D, T, Sum<T>>(exec, cells, x, Layout::normal, keys_CM.rows<T>(), Layout::normal, false);
+        kernels::block_score<D, Sum<T>>(exec, scores, cells, reduce, activation);
+    }
+};
+
+// Of this rank's rows by all experts, where ranks share them: each scores the rows of its whole group by its own.
+Tensor scores_of_group(Exec& exec, const Tensor& x_NC, const Tensor& w1_ECG, kernels::Reduce reduce,
+                       engine::kernels::Activation activation) {
+    Size own = w1_ECG.size(0), sharers = exec.sharing.experts, rows = x_NC.shape().rows();
+    Tensor group_BC = of_whole_group(exec, x_NC), by_own = packed_tensor(exec, {group_BC.size(0), own}, sum_dtype(x_NC.dtype()));
+    Size slice = std::clamp<Size>(kSliceElements / (own * w1_ECG.size(2)), 1, std::max<Size>(group_BC.size(0), 1));
+    Cells cells(exec, w1_ECG, slice);
+    visit(exec, x_NC.dtype(), [&]<class D, class T>(On<D, T>) {
+        for (Size first = 0; first < by_own.size(0); first += slice) {
+            Size count = std::min(slice, by_own.size(0) - first);
+            cells.score<D, T>(exec, by_own.rows<Sum<T>>().slice(first, count), group_BC.rows<T>().slice(first, count), reduce, activation);
+        }
+    });
+    std::vector<Size> begins = rows_of_group(exec, exec.sharing.experts, rows);
+    Tensor received = packed_tensor(exec, {sharers * rows, own}, by_own.dtype()), scores_NE(exec, {rows, sharers * own}, by_own.dtype());
+    std::vector<Tensor> sends, receives;
+    for (Size m = 0; m < sharers; ++m) {
+        Size first = begins[static_cast<std::size_t>(m)], end = begins[static_cast<std::size_t>(m + 1)];
+        sends.push_back(end > first ? by_own.row_range(first, end - first) : Tensor());
+        receives.push_back(rows > 0 ? received.row_range(m * rows, rows) : Tensor());
+    }
+    sharers_of(exec, exec.sharing.experts).exchange(exec, "cell_scores", sends, receives);
+    for (Size m = 0; m < sharers && rows > 0; ++m) copy(exec, scores_NE.columns(m * own, own), receives[static_cast<std::size_t>(m)]);
+    return scores_NE;
+}
+
+}  // namespace
+
 Picks cell_picks(Exec& exec, const Tensor& x_NC, const Tensor& w1_ECG, Size K, kernels::Reduce reduce,
                  engine::kernels::Activation activation) {
     ProfileScope profile("cell_scores");
     expect_fit(x_NC, w1_ECG);
-    Size E = w1_ECG.size(0), C = w1_ECG.size(1), M = E * w1_ECG.size(2);
-    Tensor keys_CM(exec, {C, M}, x_NC.dtype());
-    SlicedPicks sliced(exec, x_NC, E, K, M);
-    Tensor cells_SM(exec, {sliced.scores_SE.size(0), M}, sliced.scores_SE.dtype());
+    if (exec.sharing.experts > 1) {
+        Tensor scores_NE = scores_of_group(exec, x_NC, w1_ECG, reduce, activation);
+        Picks picks = unfilled_picks(exec, scores_NE.size(0), K);
+        visit_sum(exec, scores_NE.dtype(), [&]<class D, class S>(On<D, S>) {
+            kernels::top_ids<D, S>(exec, picks.ids_NK.data<std::int32_t>(), nullptr, scores_NE.rows<S>(), K);
+        });
+        return picks;
+    }
+    Size E = w1_ECG.size(0);
+    SlicedPicks sliced(exec, x_NC, E, K, E * w1_ECG.size(2));
+    Cells cells(exec, w1_ECG, sliced.scores_SE.size(0));
     visit(exec, x_NC.dtype(), [&]<class D, class T>(On<D, T>) {
-        using S = Sum<T>;
-        kernels::keys_side_by_side<D, T>(exec, keys_CM.rows<T>(), w1_ECG.rows<T>());
-        sliced.run<D, S>(exec, [&](Rows<S> part, Size first) {
-            Rows<S> cells = cells_SM.rows<S>().slice(0, part.rows);
-            engine::kernels::product<D, T, S>(exec, cells, x_NC.rows<T>().slice(first, part.rows), Layout::normal, keys_CM.rows<T>(),
-                                              Layout::normal, false);
-            kernels::block_score<D, S>(exec, part, cells, reduce, activation);
+        sliced.run<D, Sum<T>>(exec, [&](Rows<Sum<T>> part, Size first) {
+            cells.score<D, T>(exec, part, x_NC.rows<T>().slice(first, part.rows), reduce, activation);
         });
     });
     return sliced.picks;

@@ -33,7 +33,6 @@ class CellKeys final : public KeySelector {
     CellKeys(const ExpertsPlace& at, const nn::OptionTable& options);
     Selection select(engine::Tape& tape, const nn::Var& x_NC, const nn::Var& w1_ECG, const nn::RowContext& context) override;
     double flops_per_row() const override { return 2.0 * static_cast<double>(channels_ * experts_ * cells_); }
-    bool reads_weights() const override { return true; }
 
   private:
     kernels::Reduce reduce_;

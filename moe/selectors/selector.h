@@ -37,8 +37,6 @@ class ExpertSelector : public nn::Module {
     virtual double flops_per_row() const = 0;
     virtual nn::Size parameters() const = 0;
     virtual bool reads_token_ids() const { return false; }
-    // Every row reads w1 of every expert: ranks cannot divide them.
-    virtual bool reads_weights() const { return false; }
     virtual bool mixes_positions() const { return false; }
     virtual std::string refuses_decoding() const { return ""; }
 };

@@ -101,8 +101,8 @@ TEST_CASE("experts that ranks cannot share are refused before anything is made")
          "must hold a whole subtree of the 6 micro-shards");
     runs.set_feed_forward("method = \"dense\"\nhidden = 20\n");
     says(refused(layout(2, 2, 0)), "dense has none that can be");
-    runs.set_feed_forward("method = \"vanilla-m\"\nn_experts = 4\nexpert_size = 6\nk = 2\n");
-    says(refused(layout(2, 2, 0)), "vanilla-m has none that can be");
+    runs.set_feed_forward("method = \"sigma-moe\"\nn_experts = 16\nexpert_size = 1\nk = 2\n");
+    says(refused(layout(2, 2, 0)), "sigma-moe has none that can be");
 }
 
 TEST_CASE("plan counts a rank's share of the experts, and what their rows send") {

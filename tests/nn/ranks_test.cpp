@@ -81,6 +81,14 @@ TEST_CASE("experts divided among ranks train to the bits of one rank that has th
                      false,
                      false,
                      Dtype::f64},
+             Setting{"vanilla-m",
+                     {{"n_experts", four},
+                      {"expert_size", three},
+                      {"k", two},
+                      {"glu", true},
+                      {"on", std::string("post")},
+                      {"reduce", std::string("mean-abs")}}},
+             Setting{"vanilla-m", {{"n_experts", four}, {"expert_size", three}, {"k", one}}, true, false, Dtype::bf16},
          }) {
         CAPTURE(setting.method);
         RankTraining alone = train_over_ranks(setting, {});
