@@ -111,7 +111,7 @@ struct ExpertsNode final : Node {
     Tensor x_BC;                  // the batch's rows
     Tensor hidden_RG, linear_RG;  // before the activation; the gated linear unit's other factor
     Tensor gate_R;
-    engine::ops::Activation kind;
+    engine::ops::Activation kind{};
     kernels::HiddenDropout dropout;
     std::shared_ptr<WeightShare> w1_share;
 
