@@ -164,7 +164,7 @@ void grouped_weight_gradient(Exec& exec, Rows<Sum<T>> db, bool add, Rows<const T
     if (A * db.columns == 0) return;
     // Rows at their own place are scaled first: then all rows are copied as they are.
     Rows<const T>& routed = gather_left ? c : a;
-    Size stride = (routed.columns + 7) / 8 * 8;
+    Size stride = vector_stride(routed.columns);
     Scratch<T> memory(exec, scale != nullptr ? routed.rows * stride : 0);
     if (scale != nullptr) {
         Rows<T> scaled{memory.data(), routed.rows, routed.columns, stride};
@@ -179,7 +179,7 @@ void grouped_weight_gradient(Exec& exec, Rows<Sum<T>> db, bool add, Rows<const T
     Size tiles = (groups.experts + most) * tiles_of(A, 128) * tiles_of(db.columns, 128);
     with_tile<T>(tiles, Along::rows, Along::rows, [&]<class Tile>() {
         unsigned across = tiles_of(db.columns, Tile::kN);
-        dim3 grid(across * tiles_of(A, Tile::kM), static_cast<unsigned>(groups.rows / kGradientRows + groups.experts));
+        dim3 grid(across * tiles_of(A, Tile::kM), static_cast<unsigned>(most + groups.experts));
         launch("grouped_weight_gradient_kernel", grouped_weight_gradient_kernel<Tile, T>, grid, Tile::kThreads, Tile::kSharedBytes,
                exec.stream, db, add, parts.data(), left, right, begin, end, groups.experts, Size{across});
     });

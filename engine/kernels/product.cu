@@ -37,7 +37,7 @@ __global__ void product_parts_kernel(Rows<Out> c, const float* parts, Size count
 namespace {
 
 // How long the parts of k are. Rows of activations are never a's columns, so that where a is transposed c has a weight's shape, whatever
-// the batch: cut, there are tiles for a whole GPU. 0 stands for the whole of k.
+// the batch: cut, there are tiles for a whole GPU.
 Size part_of_k(Size M, Size N, Size K, bool transposed_a) {
     constexpr Size kTiles = 264, kShortest = 512;
     int side = M >= 128 && N >= 128 ? 128 : 64;

@@ -23,6 +23,8 @@ struct TileOperand {
     __device__ const T* row(Size i) const { return data + (index != nullptr ? index[first + i] : first + i) * stride; }
 };
 
+// Elements from a row to the next, so that rows begin at multiples of 16 bytes.
+inline Size vector_stride(Size columns) { return (columns + 7) / 8 * 8; }
 // Whether rows of so many elements from one to the next begin at multiples of 16 bytes.
 template <class T>
 bool has_vectors(const T* data, Size stride) {

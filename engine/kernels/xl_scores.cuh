@@ -8,13 +8,10 @@ namespace engine::kernels {
 
 inline namespace ENGINE_DEVICE {
 
-// Elements between two rows of scores: vectors of 8 fit.
-inline Size score_stride(const XlAttentionShape& shape) { return (shape.S + 7) / 8 * 8; }
-
 // How many of `count` sequences at once: as many as keep each tensor of scores below 128 MB; few on simt, so that tests meet the case.
 inline Size sequences_at_once(const XlAttentionShape& shape, Size count) {
     constexpr Size kElements = Size{1} << (std::is_same_v<Here, Cuda> ? 25 : 16);
-    Size most = kElements / (shape.H * shape.T * score_stride(shape));
+    Size most = kElements / (shape.H * shape.T * vector_stride(shape.S));
     return most < 1 ? 1 : most < count ? most : count;
 }
 
@@ -35,8 +32,8 @@ class XlScores {
   public:
     XlScores(Exec& exec, const XlAttentionShape& shape, Size sequences)
         : shape_(shape),
-          stride_(score_stride(shape)),
-          width_((shape.H * shape.Sh + 7) / 8 * 8),
+          stride_(vector_stride(shape.S)),
+          width_(vector_stride(shape.H * shape.Sh)),
           content_(exec, sequences * shape.H * shape.T * stride_),
           position_(exec, sequences * shape.H * shape.T * stride_),
           with_content_(exec, sequences * shape.T * width_),

@@ -31,12 +31,7 @@ struct PairWarps {
 __device__ inline PairCounts counts_before(PairCounts own, PairCounts& total) {
     auto& warps = engine::shared_memory<PairWarps>();
     unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    PairCounts sum = own;
-    for (unsigned step = 1; step < 32; step *= 2) {
-        std::int32_t rows = __shfl_up_sync(engine::kFullWarp, sum.rows, step);
-        std::int32_t choices = __shfl_up_sync(engine::kFullWarp, sum.choices, step);
-        if (lane >= step) sum = {sum.rows + rows, sum.choices + choices};
-    }
+    PairCounts sum{engine::warp_sum_up_to_lane(own.rows), engine::warp_sum_up_to_lane(own.choices)};
     if (lane == 31) warps.before[warp + 1] = sum;
     __syncthreads();
     if (threadIdx.x == 0) {

@@ -73,22 +73,13 @@ __global__ void route_chunk_kernel(RouteArrays out, std::int32_t* counts, const 
     }
 }
 
-// Of one warp: the sum of the values of this lane and those before it.
-__device__ inline std::int32_t sum_up_to_lane(std::int32_t value) {
-    for (unsigned step = 1; step < 32; step *= 2) {
-        std::int32_t other = __shfl_up_sync(engine::kFullWarp, value, step);
-        if (threadIdx.x >= step) value += other;
-    }
-    return value;
-}
-
 // One warp an expert: counts[chunk,e] becomes the sum over the chunks before; offsets[e+1] the expert's choices.
 __global__ void route_before_kernel(std::int32_t* offsets, std::int32_t* counts, Size chunks, Size E) {
     Size e = blockIdx.x;
     std::int32_t before = 0;
     for (Size first = 0; first < chunks; first += 32) {
         Size chunk = first + threadIdx.x;
-        std::int32_t own = chunk < chunks ? counts[chunk * E + e] : 0, sum = sum_up_to_lane(own);
+        std::int32_t own = chunk < chunks ? counts[chunk * E + e] : 0, sum = engine::warp_sum_up_to_lane(own);
         if (chunk < chunks) counts[chunk * E + e] = before + sum - own;
         before += __shfl_sync(engine::kFullWarp, sum, 31);
     }
@@ -101,7 +92,7 @@ __global__ void route_offsets_kernel(std::int32_t* offsets, Size E) {
     if (threadIdx.x == 0) offsets[0] = 0;
     for (Size first = 0; first < E; first += 32) {
         Size e = first + threadIdx.x;
-        std::int32_t sum = sum_up_to_lane(e < E ? offsets[e + 1] : 0);
+        std::int32_t sum = engine::warp_sum_up_to_lane(e < E ? offsets[e + 1] : 0);
         if (e < E) offsets[e + 1] = before + sum;
         before += __shfl_sync(engine::kFullWarp, sum, 31);
     }

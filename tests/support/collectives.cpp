@@ -1,7 +1,6 @@
 #include "tests/support/collectives.h"
 
 #include "engine/comm/rank_subset.h"
-#include "engine/comm/tree_sums.h"
 #include "engine/tensor/transfer.h"
 
 #include <cmath>
@@ -11,6 +10,15 @@
 namespace tests {
 
 using namespace engine;
+
+void add_bucket(TreeSums& sums, Communicator& ranks, const Tensor& tensor, Range bucket, const std::vector<Range>& needed) {
+    std::vector<Range> within;
+    for (const Range& each : needed) {
+        Range both = overlap(each, bucket);
+        within.push_back({both.first - bucket.first, both.elements});
+    }
+    sums.add(ranks, tensor.view_at(bucket.first, {bucket.elements}, bucket.elements), within);
+}
 
 std::vector<double> collected(Communicator& communicator) {
     Exec exec{.communicator = &communicator};
@@ -98,12 +106,7 @@ std::vector<double> collected(Communicator& communicator) {
     TreeSums sums(exec, Dtype::f32, kBucket, 2);
     for (Size first = 0; first < in_parts.size(0); first += kBucket) {
         Range bucket{first, std::min(kBucket, in_parts.size(0) - first)};
-        std::vector<Range> needed;
-        for (const Range& part : parts) {
-            Range both = overlap(part, bucket);
-            needed.push_back({both.first - first, both.elements});
-        }
-        sums.add(communicator, in_parts.view_at(first, {bucket.elements}, bucket.elements), needed);
+        add_bucket(sums, communicator, in_parts, bucket, parts);
         communicator.advance();
         Tensor ranks(exec, {communicator.size()}, Dtype::i32);
         communicator.all_gather(exec, ranks.reshaped({communicator.size(), 1}),

@@ -1,5 +1,5 @@
 #pragma once
-#include "engine/comm/communicator.h"
+#include "engine/comm/tree_sums.h"
 
 #include <vector>
 
@@ -9,5 +9,9 @@ namespace tests {
 std::vector<double> collected(engine::Communicator& communicator);
 // What rank 0 of as many virtual ranks collects: other kinds of ranks must have its bits.
 std::vector<double> collected_by_virtual_ranks(int ranks);
+
+// The next bucket of `tensor` (n) joins the sums; what each rank needs of the whole tensor, if anything is said, is cut to it.
+void add_bucket(engine::TreeSums& sums, engine::Communicator& ranks, const engine::Tensor& tensor, engine::Range bucket,
+                const std::vector<engine::Range>& needed);
 
 }  // namespace tests

@@ -58,6 +58,15 @@ template <class T>
 __device__ T block_sum(T value) {
     return block_reduce(value, T(0), AddValues{});
 }
+// Of one warp: the sum of the values of this lane and those before it.
+template <class T>
+__device__ T warp_sum_up_to_lane(T value) {
+    for (unsigned step = 1; step < 32; step *= 2) {
+        T other = __shfl_up_sync(kFullWarp, value, step);
+        if (threadIdx.x % 32 >= step) value += other;
+    }
+    return value;
+}
 // `lowest` is what the maximum of nothing would be, −infinity for floats.
 template <class T>
 __device__ T block_max(T value, T lowest) {

@@ -2,6 +2,7 @@
 
 #include "engine/memory/pool.h"
 #include "engine/tensor/transfer.h"
+#include "tests/support/collectives.h"
 #include "tests/support/late_ranks.h"
 
 #include <cmath>
@@ -24,13 +25,7 @@ std::vector<float> own_values(int rank) {
 // Bucket by bucket, of which the ranks need what `needed` says.
 void sum(TreeSums& sums, Communicator& ranks, const Tensor& tensor, Size bucket, const std::vector<Range>& needed = {}) {
     for (Size first = 0; first < kElements; first += bucket) {
-        Range range{first, std::min(bucket, kElements - first)};
-        std::vector<Range> within;
-        for (const Range& each : needed) {
-            Range both = overlap(each, range);
-            within.push_back({both.first - first, both.elements});
-        }
-        sums.add(ranks, tensor.view_at(first, {range.elements}, range.elements), within);
+        tests::add_bucket(sums, ranks, tensor, {first, std::min(bucket, kElements - first)}, needed);
     }
     sums.finish();
 }
